@@ -1,0 +1,128 @@
+/*
+ * dx.h - public interface of the extractors: a schema and pages in, checked JSON out.
+ *
+ *   dx_schema   a document type: JSON Schema (2020-12 subset) with x- keywords;
+ *               immutable, counted, shared between threads
+ *   dx_source   where pages come from: a table of functions the caller fills
+ *   dx_engine   a vl_model with its caches; immutable, shared between threads
+ *
+ * Results are jansson trees in the envelope of the field reference (sections 1.3 and
+ * 1.4): every leaf {value, raw, source, confidence, page, bbox, checks}.
+ */
+#ifndef DX_H
+#define DX_H
+
+#include <gio/gio.h>
+#include <jansson.h>
+#include <stdint.h>
+
+#include "vl.h"
+
+#define DX_ERROR (dx_error_quark())
+GQuark dx_error_quark(void);
+
+typedef enum dx_code {
+    DX_SCHEMA = 1,   /* the schema is wrong or uses what we cannot enforce; the text starts
+                        with the JSON Pointer of the keyword */
+    DX_MODEL,        /* the model failed (the text is the core's) */
+    DX_SOURCE,       /* a page could not be had */
+    DX_LIMIT,
+    DX_CANCELLED,
+    DX_NOTFOUND,     /* no schema of this name */
+} dx_code;
+
+/* ---- schemas -------------------------------------------------------------- */
+
+typedef struct dx_schema dx_schema;
+
+/* Load a schema by name (searched as NAME.yaml in `dirs`, a NULL-terminated list) or by
+ * path (when it has a slash or ends in .yaml, .yml or .json).  Accepts a JSON Schema or
+ * the short form by example (section 1.5 of the field reference). */
+dx_schema *dx_schema_load(const char *name_or_path, const char *const *dirs, GError **error);
+dx_schema *dx_schema_parse(const char *text, gsize bytes, const char *name, GError **error);
+dx_schema *dx_schema_ref(dx_schema *schema);
+void dx_schema_unref(dx_schema *schema);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_schema, dx_schema_unref)
+
+const char *dx_schema_name(const dx_schema *schema);
+const char *dx_schema_version(const dx_schema *schema);
+const char *dx_schema_sha256(const dx_schema *schema);
+/* The whole schema as JSON Schema; borrowed. */
+const json_t *dx_schema_json(const dx_schema *schema);
+/* Names and titles of the schemas in `dirs`: array of {name, version, title, path}. */
+json_t *dx_schema_list(const char *const *dirs, GError **error);
+
+/* ---- constrained decoding (grammar.c) -------------------------------------- */
+
+typedef struct dx_vocab dx_vocab;     /* byte trie over a token table; immutable, counted */
+typedef struct dx_grammar dx_grammar; /* a compiled JSON Schema; immutable, counted */
+typedef struct dx_matcher dx_matcher; /* a position in a grammar; one thread */
+
+/* Token i is the bytes tokens[i], lengths[i]; length 0 means never allowed. */
+dx_vocab *dx_vocab_new(const char *const *tokens, const size_t *lengths, size_t count,
+                       int32_t eos);
+dx_vocab *dx_vocab_from_model(const vl_model *model);
+dx_vocab *dx_vocab_ref(dx_vocab *vocab);
+void dx_vocab_unref(dx_vocab *vocab);
+
+/* Compile a JSON Schema into compact JSON.  DX_SCHEMA with the JSON Pointer of a keyword
+ * that cannot be enforced. */
+dx_grammar *dx_grammar_compile(const json_t *schema, GError **error);
+dx_grammar *dx_grammar_ref(dx_grammar *grammar);
+void dx_grammar_unref(dx_grammar *grammar);
+
+/* A piece of page text that a copied string may be taken from, see dx_matcher_new(). */
+typedef struct dx_copy_source dx_copy_source;
+
+dx_matcher *dx_matcher_new(const dx_grammar *grammar, const dx_vocab *vocab,
+                           const dx_copy_source *copy /* may be NULL */);
+void dx_matcher_free(dx_matcher *matcher);
+/* What may come next: the semantics of vl_constraint.next. */
+vl_step dx_matcher_next(dx_matcher *matcher, uint32_t *mask, int32_t *forced,
+                        size_t forced_max, size_t *forced_count);
+gboolean dx_matcher_accept(dx_matcher *matcher, int32_t token);
+/* The bytes accepted so far. */
+const char *dx_matcher_text(const dx_matcher *matcher, gsize *bytes);
+
+/* ---- pages ---------------------------------------------------------------- */
+
+/* A word on a page, from the text layer or the text head.  Box in fractions of the
+ * page, origin top left.  `em` is the size of the print as a fraction of page height. */
+typedef struct dx_word {
+    char *text;
+    double x0, y0, x1, y1;
+    double em;
+    double prob; /* 1 for a text layer */
+} dx_word;
+
+typedef enum dx_text_use { DX_TEXT_AUTO, DX_TEXT_ALWAYS, DX_TEXT_NEVER } dx_text_use;
+
+typedef struct dx_source {
+    void *user;
+    uint32_t page_count;
+    /* Page facts; has_text tells whether words() is worth calling. */
+    gboolean (*page)(void *user, uint32_t page_index, double *width_pt, double *height_pt,
+                     gboolean *has_text, GError **error);
+    /* Words of the text layer: GArray of dx_word, owned by the caller. */
+    GArray *(*words)(void *user, uint32_t page_index, GError **error);
+    /* The picture of the page fitted to `fit` of the model's geometry (grey).  The
+     * image stays valid until the next call or until the source is closed. */
+    gboolean (*picture)(void *user, uint32_t page_index, uint32_t width, uint32_t height,
+                        vl_image *image, GError **error);
+    /* Native size of the picture in pixels, 0 x 0 for a page without one (PDF). */
+    gboolean (*picture_size)(void *user, uint32_t page_index, uint32_t *width,
+                             uint32_t *height, GError **error);
+    /* Embedded files and form fields of the document; may be NULL. */
+    uint32_t attachment_count;
+    GBytes *(*attachment)(void *user, uint32_t index, char **name, GError **error);
+    GArray *(*fields)(void *user, GError **error); /* of dx_form_field */
+} dx_source;
+
+typedef struct dx_form_field {
+    char *name, *value;
+    gboolean is_choice;
+    uint32_t page_index;
+    double x0, y0, x1, y1;
+} dx_form_field;
+
+#endif
