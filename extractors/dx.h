@@ -52,6 +52,11 @@ const json_t *dx_schema_json(const dx_schema *schema);
 /* Names and titles of the schemas in `dirs`: array of {name, version, title, path}. */
 json_t *dx_schema_list(const char *const *dirs, GError **error);
 
+/* YAML 1.2 core schema as a jansson tree; also for configuration files.  Refuses what
+ * local files do not need: aliases, anchors, tags, several documents, duplicate keys,
+ * depth above 32, more than 1 MiB.  `name` goes into the message with line and column. */
+json_t *dx_yaml_parse(const char *text, gsize bytes, const char *name, GError **error);
+
 /* ---- constrained decoding (grammar.c) -------------------------------------- */
 
 typedef struct dx_vocab dx_vocab;     /* byte trie over a token table; immutable, counted */
@@ -70,19 +75,60 @@ void dx_vocab_unref(dx_vocab *vocab);
 dx_grammar *dx_grammar_compile(const json_t *schema, GError **error);
 dx_grammar *dx_grammar_ref(dx_grammar *grammar);
 void dx_grammar_unref(dx_grammar *grammar);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_vocab, dx_vocab_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_grammar, dx_grammar_unref)
 
-/* A piece of page text that a copied string may be taken from, see dx_matcher_new(). */
+/* Text that copied strings are taken from.  A string leaf with "x-copy": NAME in the
+ * compiled schema is null or a piece of this text that was registered under NAME; with
+ * "x-copy": true one that was registered without a name (NULL).  Such a leaf always
+ * accepts null; with nothing registered it accepts only null.  The text is written as it
+ * stands, with JSON escapes.
+ *
+ * Fill it from one thread, then share it: matchers only read it, and it must live longer
+ * than they do.  Offsets are bytes and must lie between characters of the text, else a
+ * function adds nothing and returns FALSE. */
 typedef struct dx_copy_source dx_copy_source;
 
+typedef struct dx_copy_span {
+    uint32_t start, end; /* bytes [start, end) */
+} dx_copy_span;
+
+/* NULL when the text is not UTF-8 or longer than 16 MiB. */
+dx_copy_source *dx_copy_source_new(const char *text, gsize bytes);
+/* Candidates: exactly these pieces.  May be called again to add more. */
+gboolean dx_copy_source_add_spans(dx_copy_source *source, const char *name,
+                                  const dx_copy_span *spans, size_t count);
+/* Any piece from one of `starts` to one of `ends`, of at most max_bytes bytes, joined
+ * over jumps. */
+gboolean dx_copy_source_add_free(dx_copy_source *source, const char *name,
+                                 const uint32_t *starts, size_t start_count,
+                                 const uint32_t *ends, size_t end_count,
+                                 uint32_t max_bytes);
+/* A free piece that has come to `from` may go on at `to` (later in the text); the answer
+ * gets the separator instead of what lies between: the end of one line and the start of
+ * the next, " " or ", ". */
+gboolean dx_copy_source_add_jump(dx_copy_source *source, uint32_t from, uint32_t to,
+                                 const char *separator);
+void dx_copy_source_free(dx_copy_source *source);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_copy_source, dx_copy_source_free)
+
+/* Holds references on grammar and vocabulary; `copy` is borrowed, may be NULL. */
 dx_matcher *dx_matcher_new(const dx_grammar *grammar, const dx_vocab *vocab,
-                           const dx_copy_source *copy /* may be NULL */);
+                           const dx_copy_source *copy);
 void dx_matcher_free(dx_matcher *matcher);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_matcher, dx_matcher_free)
 /* What may come next: the semantics of vl_constraint.next. */
 vl_step dx_matcher_next(dx_matcher *matcher, uint32_t *mask, int32_t *forced,
                         size_t forced_max, size_t *forced_count);
 gboolean dx_matcher_accept(dx_matcher *matcher, int32_t token);
 /* The bytes accepted so far. */
 const char *dx_matcher_text(const dx_matcher *matcher, gsize *bytes);
+/* Where the copied strings of the answer so far came from, in order of the answer: the
+ * JSON Pointer of the string (caller frees) and its pieces (GArray of dx_copy_span, caller
+ * unrefs).  FALSE, outputs untouched, when there are not so many.  When the same
+ * characters stand in several places, the place that comes first in the text. */
+gboolean dx_matcher_copied(const dx_matcher *matcher, size_t index, char **pointer,
+                           GArray **spans);
 
 /* ---- pages ---------------------------------------------------------------- */
 
