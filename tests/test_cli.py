@@ -544,7 +544,8 @@ class Signals(Case):
 
 class Limits(Case):
     def test_pages(self):
-        """500 pages are read, 501 are not; the message names the limit."""
+        """One page too many is an error that names the limit, not a cut.  (500 pages are
+        read in the test of the worker, where a page costs no model.)"""
         pages = self.file("pages.pdf", many_pages(501))
         self.expect(2, "read", pages, says="500")
 
