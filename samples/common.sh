@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034  # the lists are read by who sources this
 # common.sh - shared by samples/run.sh and tests/run.sh: packages and the build.
 # Sourced by bash from the repository root; asks for nothing that is already there.
 

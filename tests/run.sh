@@ -40,8 +40,8 @@ if [ $asan = yes ]; then
         export CC
     fi
     # Without b_lundef=false clang cannot leave the sanitizer's symbols to run time.
+    # shellcheck disable=SC2054  # one option with a comma in it
     options=(-Db_sanitize=address,undefined -Db_lundef=false)
-    # Where the render worker bounds its address space, the sanitizer's shadow needs room.
     export ASAN_OPTIONS=${ASAN_OPTIONS-detect_leaks=1:abort_on_error=0}
     export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1:halt_on_error=1}
 fi
