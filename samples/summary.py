@@ -27,9 +27,15 @@ def look(fields, path):
             return None
         node = node.get(step)
     node = plain(node)
-    if isinstance(node, list):
+    if isinstance(node, (list, dict)):
         return f"{len(node)} {path}"
     return node
+
+
+def printable(value):
+    """The value came from a document: nothing in it may steer the terminal."""
+    text = "-" if value is None else str(value)
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def main():
@@ -43,7 +49,7 @@ def main():
     schema = str(result.get("schema"))
     status = str(result.get("status", WORDS.get(code, "failed")))
     values = [look(result.get("fields", {}), p) for p in SHOWN.get(schema, ())]
-    text = "  ".join("-" if v is None else str(v) for v in values)
+    text = "  ".join(printable(v) for v in values)
     print(f"{name:<22} {schema:<8} {status:<7} {text}")
 
 
