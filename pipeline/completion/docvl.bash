@@ -1,0 +1,59 @@
+# docvl.bash - completion of docvl(1) for bash
+
+_docvl_schemas() {
+    docvl schema list 2>/dev/null | while read -r name _; do
+        printf '%s\n' "$name"
+    done
+}
+
+_docvl() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local global="--model --threads --json --quiet --help --version"
+    local commands="extract read classify schema model doctor"
+    local command="" words="" i
+
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        --model | --threads) i=$((i + 1)) ;;
+        extract | read | classify | schema | model | doctor)
+            command=${COMP_WORDS[i]}
+            break
+            ;;
+        esac
+    done
+
+    case $prev in
+    --model | -o) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    --threads | --password | --labels) return ;;
+    --format) words="json jsonl csv" ;;
+    --text) words="auto always never" ;;
+    --schema)
+        mapfile -t COMPREPLY < <(compgen -W "$(_docvl_schemas)" -- "$cur"
+            compgen -f -- "$cur")
+        return
+        ;;
+    show) [ "$command" = schema ] && words=$(_docvl_schemas) ;;
+    esac
+    if [ -n "$words" ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+        return
+    fi
+
+    case $command in
+    "") words="$commands $global" ;;
+    extract) words="--schema --auto -o --format --plain --text --password $global" ;;
+    read) words="--boxes $global" ;;
+    classify) words="--labels $global" ;;
+    schema) [ "$prev" = schema ] && words="list show check" || words=$global ;;
+    model) [ "$prev" = model ] && words="info" || words=$global ;;
+    doctor) words=$global ;;
+    esac
+    if [[ $cur == -* || $command == "" || $prev == schema || $prev == model ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+    fi
+}
+
+complete -o filenames -F _docvl docvl

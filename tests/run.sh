@@ -1,0 +1,61 @@
+#!/bin/bash
+# tests/run.sh - packages, build, every test; the logs of what failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. samples/common.sh
+
+usage() {
+    cat <<'END'
+usage: tests/run.sh [--asan] [--slow] [TEST...]
+
+Installs the Debian packages that are missing (with sudo when not root), builds, and
+runs the tests of Meson; the logs of those that failed are printed at the end.
+
+  --asan    build in build-asan/ with address and undefined behaviour sanitizers
+            (compiler: $CC, else clang where there is one, else gcc)
+  --slow    also the suite "slow", left out otherwise
+  TEST      names of tests, as `meson test --list` shows them
+END
+}
+
+build=build asan=no slow=no
+tests=()
+for arg in "$@"; do
+    case $arg in
+    -h | --help) usage; exit 0 ;;
+    --asan) asan=yes build=build-asan ;;
+    --slow) slow=yes ;;
+    -*) usage >&2; exit 1 ;;
+    *) tests+=("$arg") ;;
+    esac
+done
+
+# shellcheck disable=SC2086  # lists of words
+install_packages $packages_build $packages_run $packages_test
+
+options=()
+if [ $asan = yes ]; then
+    if [ -z "${CC-}" ]; then
+        CC=$(command -v clang || command -v clang-14 || command -v gcc)
+        export CC
+    fi
+    # Without b_lundef=false clang cannot leave the sanitizer's symbols to run time.
+    # shellcheck disable=SC2054  # one option with a comma in it
+    options=(-Db_sanitize=address,undefined -Db_lundef=false)
+    export ASAN_OPTIONS=${ASAN_OPTIONS-detect_leaks=1:abort_on_error=0}
+    export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1:halt_on_error=1}
+fi
+build_tree "$build" ${options[@]+"${options[@]}"}
+
+run=(meson test -C "$build" --no-rebuild --print-errorlogs)
+[ $asan = yes ] && run+=(--timeout-multiplier 5)
+[ $slow = yes ] || run+=(--no-suite slow)
+status=0
+"${run[@]}" ${tests[@]+"${tests[@]}"} || status=$?
+say
+if [ "$status" -eq 0 ]; then
+    say "all tests passed"
+else
+    say "some tests failed; whole log: $build/meson-logs/testlog.txt"
+fi
+exit "$status"

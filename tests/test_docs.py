@@ -1,0 +1,84 @@
+#!/usr/bin/python3
+"""Options, variables and exit statuses are the same in the manual, in --help and in the
+completions, and the manual's limits are those of the header."""
+import os
+import pathlib
+import re
+import subprocess
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DOCVL = os.environ.get("DOCVL", str(ROOT / "build" / "pipeline" / "docvl"))
+MANUAL = (ROOT / "pipeline" / "doc" / "docvl.1.scd").read_text("utf-8")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+
+
+def documented():
+    return set(OPTION.findall(MANUAL))
+
+
+class Docs(unittest.TestCase):
+    def test_help_and_manual_have_the_same_options(self):
+        shown = set()
+        for command in ([], ["extract"], ["read"], ["classify"], ["schema"], ["model"],
+                        ["doctor"]):
+            done = subprocess.run([DOCVL, *command, "--help"], capture_output=True, text=True,
+                                  timeout=60, check=True)
+            shown |= set(OPTION.findall(done.stdout))
+        # GOption adds variants that list help of its groups.
+        shown = {o for o in shown if not o.startswith("--help-")}
+        self.assertEqual(shown, documented())
+
+    def test_completions_have_every_option(self):
+        folder = ROOT / "pipeline" / "completion"
+        for name in ("docvl.bash", "_docvl", "docvl.fish"):
+            text = (folder / name).read_text("utf-8")
+            if name.endswith(".fish"):
+                found = {"--" + o for o in re.findall(r"(?m)^complete .*? -l ([a-z]+)", text)}
+            else:
+                found = set(OPTION.findall(text))
+            with self.subTest(name):
+                self.assertEqual(found, documented())
+
+    def test_bash_completion_is_well_formed(self):
+        subprocess.run(["bash", "-n", ROOT / "pipeline" / "completion" / "docvl.bash"],
+                       check=True)
+
+    def test_bash_completion_completes(self):
+        script = ('. "$1"; COMP_WORDS=(docvl extract --te); COMP_CWORD=2; _docvl; '
+                  'echo "${COMPREPLY[@]}"; COMP_WORDS=(docvl sch); COMP_CWORD=1; _docvl; '
+                  'echo "${COMPREPLY[@]}"')
+        done = subprocess.run(["bash", "-c", script, "bash",
+                               ROOT / "pipeline" / "completion" / "docvl.bash"],
+                              capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout.split(), ["--text", "schema"])
+
+    def test_exit_statuses(self):
+        section = MANUAL.partition("# EXIT STATUS")[2].partition("# ENVIRONMENT")[0]
+        manual = set(re.findall(r"\*(\d+)\*", section))
+        readme = (ROOT / "README.md").read_text("utf-8").partition("## Exit status")[2]
+        readme = readme.partition("## Where")[0]
+        rows = re.findall(r"(?m)^\| ([\d, ]+) \|", readme)
+        self.assertEqual(manual, {n for row in rows for n in re.findall(r"\d+", row)})
+
+    def test_limits(self):
+        header = (ROOT / "pipeline" / "render.h").read_text("utf-8")
+        manual = " ".join(MANUAL.partition("# LIMITS")[2].split())
+        for name, what in (("pages_max", "500"), ("bytes_max", "256 MiB"),
+                           ("pixels_max", "200 million"), ("side_max", "65,500"),
+                           ("seconds_max", "60"), ("memory_max", "2 GiB"),
+                           ("words_max", "100,000"), ("attachment_max", "16 MiB")):
+            with self.subTest(name):
+                self.assertRegex(header, rf"{name};[^\n]*default {what}")
+                self.assertIn(f": {what}", manual)
+
+    def test_tree_names_no_machine(self):
+        names = subprocess.run(["git", "-C", ROOT, "ls-files", "*.md", "*.scd", "*.sh", "*.py"],
+                               capture_output=True, text=True, check=False).stdout.split()
+        for name in names:
+            text = (ROOT / name).read_text("utf-8", "replace")
+            self.assertIsNone(re.search(r"(?<![\w.])/(?:home|root)/\w", text), name)
+
+
+if __name__ == "__main__":
+    unittest.main()
