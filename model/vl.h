@@ -198,7 +198,7 @@ void vl_context_rewind(vl_context *context, uint32_t position);
 
 /* Logits [vocab] after the last position; NULL in an empty context.  Borrowed,
  * valid until the context changes. */
-const float *vl_context_logits(const vl_context *context);
+const float *vl_context_logits(vl_context *context);
 
 /* A constraint steers generation: before each step it either forces tokens (they are
  * appended without running the sampler) or gives the set of allowed ones. */

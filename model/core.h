@@ -1,0 +1,150 @@
+/*
+ * core.h - what the files of model/ share: the checked configuration, the parts of a
+ * loaded model, and the steps of its graph.
+ */
+#ifndef VL_CORE_H
+#define VL_CORE_H
+
+#include <stdatomic.h>
+
+#include "ops.h"
+#include "tokenizer.h"
+#include "weights.h"
+
+#define VL_GRIDS_MAX         64
+#define VL_GRID_TILES_MAX    64
+#define VL_CLASSES_MAX       8192
+#define VL_IMAGE_SIDE_MAX    65500u
+#define VL_IMAGE_PIXELS_MAX  300000000u
+#define VL_PREFILL_ROWS      256
+
+typedef struct vl_config {
+    char name[64];
+    uint32_t tile_overlap;
+    vl_grid grids[VL_GRIDS_MAX];
+    size_t grid_count;
+    uint32_t tile, patch, in_chans;           /* vision tower */
+    uint32_t v_width, v_layers, v_heads, v_mlp;
+    uint32_t anchors, class_count;            /* text head; 0 when there is none */
+    uint32_t *chars;                          /* [class_count - 1], owned */
+    uint32_t down;                            /* projector: patches merged per side */
+    uint32_t hidden, mlp, layers, heads, vocab, context_max; /* decoder */
+    float rms_eps, rope_theta;
+    uint32_t side, merged;                    /* patches, tokens per side of a tile */
+} vl_config;
+
+/* Fill *config from the parsed config.json; `folder` names a model without a name. */
+bool vl_config_read(vl_config *config, const vl_json *root, const char *folder,
+                    vl_error *err);
+
+typedef struct vl_vit_block {
+    float *norm1_weight, *norm1_bias, *norm2_weight, *norm2_bias;
+    vl_linear *qkv, *proj, *fc1, *fc2;
+} vl_vit_block;
+
+typedef struct vl_decoder_layer {
+    float *norm1, *norm2;
+    vl_linear *qkv, *o, *gate, *up, *down;
+} vl_decoder_layer;
+
+struct vl_model {
+    atomic_uint refs;
+    vl_config config;
+    vl_model_info info;
+    vl_pool *pool;
+    vl_weights *weights;
+    vl_tokenizer *tokenizer;
+    vl_compute compute; /* never AUTO */
+
+    vl_linear *patch_embed;
+    float *pos_embed; /* [side * side][v_width] */
+    vl_vit_block *blocks;
+    float *norm_weight, *norm_bias;
+    vl_linear *text_head; /* NULL without */
+
+    vl_linear *project1, *project2;
+    float *newline, *separator; /* [hidden] */
+
+    const vl_tensor *embed; /* [vocab][hidden] in the mapped file */
+    const uint8_t *embed_scale; /* F32 [vocab], for I8 */
+    vl_decoder_layer *layers;
+    float *final_norm;
+    vl_linear *head;
+    float *rope; /* [context_max][dim] */
+};
+
+struct vl_vision {
+    atomic_uint refs;
+    vl_model *model;
+    vl_fit fit;
+    uint32_t width, height; /* of the picture */
+    float *features;        /* local tiles [tiles][side * side][v_width], with a text head */
+    float *tokens;          /* [token_count][hidden]; NULL when only for reading */
+    uint32_t token_count;
+};
+
+/* ---- pictures (image.c) ---- */
+
+/* Grey or colour plane of the model's channel count. */
+typedef struct vl_plane {
+    uint8_t *data; /* [height][width][channels] */
+    uint32_t width, height, channels;
+} vl_plane;
+
+void vl_plane_clear(vl_plane *plane);
+bool vl_plane_from_image(const vl_image *image, uint32_t channels, vl_plane *plane,
+                         vl_error *err);
+/* Pillow's 8-bit bicubic with antialiasing. */
+bool vl_plane_resize(const vl_plane *from, uint32_t width, uint32_t height, vl_plane *to,
+                     vl_error *err);
+/* ImageOps.pad on grey 127. */
+bool vl_plane_pad(const vl_plane *from, const vl_fit *fit, vl_plane *to, vl_error *err);
+void vl_fit_into(uint32_t width, uint32_t height, uint32_t canvas_w, uint32_t canvas_h,
+                 vl_fit *fit);
+bool vl_fit_choose_config(const vl_config *config, uint32_t width, uint32_t height,
+                          vl_fit *fit, vl_error *err);
+bool vl_fit_grid_config(const vl_config *config, size_t grid_index, uint32_t width,
+                        uint32_t height, vl_fit *fit, vl_error *err);
+/* The patches of the tile whose corner is (x, y) as rows [side * side][channels *
+ * patch * patch], values -1 .. 1. */
+void vl_plane_patches(const vl_plane *plane, uint32_t x, uint32_t y,
+                      const vl_config *config, float *rows);
+
+/* ---- graph ---- */
+
+/* patches [views][side * side][..] to features [views][side * side][v_width]. */
+bool vl_vit_run(vl_model *model, const float *patches, uint32_t views, float *features,
+                const vl_vision_opts *opts, vl_error *err);
+/* features of one view to its tokens [merged * merged][hidden]. */
+bool vl_projector_run(vl_model *model, const float *features, uint32_t views,
+                      float *tokens, vl_error *err);
+uint32_t vl_projector_count(const vl_config *config, const vl_grid *grid);
+/* Sequence of a picture (VL2 section 5): view 0 is the global one. */
+void vl_projector_assemble(const vl_model *model, const vl_grid *grid, const float *views,
+                           float *sequence);
+
+typedef struct vl_kvcache {
+    float **keys, **values; /* per layer [room][hidden] */
+    float *states;          /* [room][hidden], after the final norm */
+    uint32_t room, used;
+} vl_kvcache;
+
+typedef struct vl_workspace {
+    float *x, *norm, *qkv, *out, *gate, *up; /* [VL_PREFILL_ROWS][..] */
+} vl_workspace;
+
+bool vl_kvcache_grow(vl_kvcache *cache, const vl_config *config, uint32_t rows,
+                     uint32_t rows_max, vl_error *err);
+void vl_kvcache_clear(vl_kvcache *cache, const vl_config *config);
+bool vl_workspace_init(vl_workspace *work, const vl_config *config, vl_error *err);
+void vl_workspace_clear(vl_workspace *work);
+/* Run work->x [rows] through the layers behind cache->used; room must be there. */
+void vl_decoder_run(vl_model *model, vl_kvcache *cache, vl_workspace *work, uint32_t rows);
+void vl_decoder_embed(const vl_model *model, int32_t id, float *row);
+
+/* ---- context.c for sample.c ---- */
+
+vl_model *vl_context_model(const vl_context *context);
+uint32_t vl_context_room(const vl_context *context); /* positions still free */
+
+#endif

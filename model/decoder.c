@@ -1,0 +1,160 @@
+/*
+ * decoder.c - LLaMA-type decoder with plain multi-head attention (VL2 section 6.2).
+ *
+ * Keys (rotated) and values of a layer lie as [row][heads][dim], so attention reads one
+ * long stream.  The states after the final norm are kept for every position: going back
+ * in the conversation then costs one product with the output matrix, not a new run.
+ */
+#include "core.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "util.h"
+
+#define CACHE_ROWS_BLOCK 256
+
+static bool rows_grow(float **rows, size_t width, uint32_t used, uint32_t room, vl_error *err)
+{
+    float *grown = vl_floats_new(width * room);
+    if (grown == NULL)
+        return vl_fail(err, VL_NOMEM, "no memory for a cache of %u positions", room) != NULL;
+    if (used > 0)
+        memcpy(grown, *rows, width * used * sizeof *grown);
+    free(*rows);
+    *rows = grown;
+    return true;
+}
+
+bool vl_kvcache_grow(vl_kvcache *cache, const vl_config *c, uint32_t rows, uint32_t rows_max,
+                     vl_error *err)
+{
+    assert(rows <= rows_max);
+    if (rows <= cache->room)
+        return true;
+    if (cache->keys == NULL)
+        cache->keys = calloc(c->layers, sizeof *cache->keys);
+    if (cache->values == NULL)
+        cache->values = calloc(c->layers, sizeof *cache->values);
+    if (cache->keys == NULL || cache->values == NULL)
+        return vl_fail(err, VL_NOMEM, "no memory for a cache") != NULL;
+    /* At least by half, so that a long answer is not copied at every block. */
+    uint32_t room = cache->room + cache->room / 2;
+    room = room > rows ? room : rows;
+    room = (room + CACHE_ROWS_BLOCK - 1) / CACHE_ROWS_BLOCK * CACHE_ROWS_BLOCK;
+    room = room < rows_max ? room : rows_max;
+    /* A failure half way leaves larger arrays behind the old `room`, which is harmless. */
+    for (uint32_t i = 0; i < c->layers; i++)
+        if (!rows_grow(&cache->keys[i], c->hidden, cache->used, room, err) ||
+            !rows_grow(&cache->values[i], c->hidden, cache->used, room, err))
+            return false;
+    if (!rows_grow(&cache->states, c->hidden, cache->used, room, err))
+        return false;
+    cache->room = room;
+    return true;
+}
+
+void vl_kvcache_clear(vl_kvcache *cache, const vl_config *c)
+{
+    for (uint32_t i = 0; i < c->layers; i++) {
+        if (cache->keys != NULL)
+            free(cache->keys[i]);
+        if (cache->values != NULL)
+            free(cache->values[i]);
+    }
+    free(cache->keys);
+    free(cache->values);
+    free(cache->states);
+    *cache = (vl_kvcache){ 0 };
+}
+
+bool vl_workspace_init(vl_workspace *w, const vl_config *c, vl_error *err)
+{
+    const size_t rows = VL_PREFILL_ROWS;
+    w->x = vl_floats_new(rows * c->hidden);
+    w->norm = vl_floats_new(rows * c->hidden);
+    w->qkv = vl_floats_new(rows * c->hidden * 3);
+    w->out = vl_floats_new(rows * c->hidden);
+    w->gate = vl_floats_new(rows * c->mlp);
+    w->up = vl_floats_new(rows * c->mlp);
+    if (w->x == NULL || w->norm == NULL || w->qkv == NULL || w->out == NULL ||
+        w->gate == NULL || w->up == NULL)
+        return vl_fail(err, VL_NOMEM, "no memory for a conversation") != NULL;
+    return true;
+}
+
+void vl_workspace_clear(vl_workspace *w)
+{
+    free(w->x);
+    free(w->norm);
+    free(w->qkv);
+    free(w->out);
+    free(w->gate);
+    free(w->up);
+    *w = (vl_workspace){ 0 };
+}
+
+static void apply(vl_model *m, const vl_linear *linear, const float *x, size_t rows, float *y,
+                  bool is_added)
+{
+    vl_linear_apply(m->pool, linear,
+                    &(vl_linear_args){ .x = x, .rows = rows, .x_stride = vl_linear_in(linear),
+                                       .y = y, .y_stride = vl_linear_out(linear),
+                                       .is_added = is_added });
+}
+
+static void run_layer(vl_model *m, uint32_t index, vl_kvcache *cache, vl_workspace *w,
+                      uint32_t rows)
+{
+    const vl_config *c = &m->config;
+    const vl_decoder_layer *layer = &m->layers[index];
+    size_t hidden = c->hidden;
+    uint32_t dim = c->hidden / c->heads, pos = cache->used;
+    float *keys = cache->keys[index], *values = cache->values[index];
+
+    vl_rmsnorm(m->pool, w->x, rows, hidden, layer->norm1, c->rms_eps, w->norm);
+    apply(m, layer->qkv, w->norm, rows, w->qkv, false);
+    vl_rope_half(m->pool, w->qkv, rows, 3 * hidden, c->heads, dim, pos, m->rope);
+    vl_rope_half(m->pool, w->qkv + hidden, rows, 3 * hidden, c->heads, dim, pos, m->rope);
+    for (uint32_t r = 0; r < rows; r++) {
+        const float *row = w->qkv + r * 3 * hidden;
+        memcpy(keys + (pos + r) * hidden, row + hidden, hidden * sizeof *row);
+        memcpy(values + (pos + r) * hidden, row + 2 * hidden, hidden * sizeof *row);
+    }
+    vl_attention(m->pool, &(vl_attention_args){
+        .q = w->qkv, .k = keys, .v = values, .out = w->out, .q_stride = 3 * hidden,
+        .k_stride = hidden, .v_stride = hidden, .out_stride = hidden, .batches = 1,
+        .rows_q = rows, .rows_k = pos + rows, .heads = c->heads, .dim = dim,
+        .scale = 1 / sqrtf((float)dim), .is_causal = true });
+    apply(m, layer->o, w->out, rows, w->x, true);
+
+    vl_rmsnorm(m->pool, w->x, rows, hidden, layer->norm2, c->rms_eps, w->norm);
+    apply(m, layer->gate, w->norm, rows, w->gate, false);
+    apply(m, layer->up, w->norm, rows, w->up, false);
+    vl_silu_mul(m->pool, w->gate, w->up, (size_t)rows * c->mlp);
+    apply(m, layer->down, w->gate, rows, w->x, true);
+}
+
+void vl_decoder_run(vl_model *m, vl_kvcache *cache, vl_workspace *w, uint32_t rows)
+{
+    const vl_config *c = &m->config;
+    assert(rows > 0 && rows <= VL_PREFILL_ROWS);
+    assert(cache->used + rows <= cache->room);
+    for (uint32_t i = 0; i < c->layers; i++)
+        run_layer(m, i, cache, w, rows);
+    vl_rmsnorm(m->pool, w->x, rows, c->hidden, m->final_norm, c->rms_eps,
+               cache->states + (size_t)cache->used * c->hidden);
+    cache->used += rows;
+}
+
+void vl_decoder_embed(const vl_model *m, int32_t id, float *row)
+{
+    const vl_tensor *t = m->embed;
+    size_t hidden = m->config.hidden, first = (size_t)id * hidden;
+    float scale = 1;
+    assert(id >= 0 && (uint32_t)id < m->config.vocab);
+    if (t->dtype == VL_I8)
+        memcpy(&scale, m->embed_scale + (size_t)id * sizeof scale, sizeof scale);
+    for (size_t i = 0; i < hidden; i++)
+        row[i] = scale * vl_number_get(t->data, t->dtype, first + i);
+}

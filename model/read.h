@@ -1,0 +1,20 @@
+/*
+ * read.h - from single characters to words and lines of print.
+ */
+#ifndef VL_READ_H
+#define VL_READ_H
+
+#include "vl.h"
+
+/* How the canvas that the characters were found on maps to the picture:
+ * picture = (canvas - corner) * scale, clamped to its size. */
+typedef struct vl_page_place {
+    float x, y, scale_x, scale_y, width, height;
+} vl_page_place;
+
+/* Characters with places in canvas pixels, in any order, to a text in picture pixels.
+ * Duplicates that two tiles claim are dropped. */
+vl_text *vl_text_group(const vl_char *chars, size_t count, const vl_page_place *place,
+                       vl_error *err);
+
+#endif
