@@ -286,7 +286,9 @@ static void check_limit(const char *schema, const char *error_part)
     g_autoptr(dx_grammar) g = compile(schema, &error);
     if (error_part == NULL) {
         g_assert_no_error(error);
+        g_assert_nonnull(g);
     } else {
+        g_assert_null(g);
         g_assert_error(error, DX_ERROR, DX_SCHEMA);
         g_assert_nonnull(strstr(error->message, error_part));
     }
