@@ -171,4 +171,40 @@ typedef struct dx_form_field {
     double x0, y0, x1, y1;
 } dx_form_field;
 
+/* ---- the work ------------------------------------------------------------- */
+
+/* A model with its token trie; immutable, shared between threads. */
+typedef struct dx_engine dx_engine;
+dx_engine *dx_engine_new(vl_model *model, GError **error);
+void dx_engine_free(dx_engine *engine);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_engine, dx_engine_free)
+
+/* Zero means the default everywhere. */
+typedef struct dx_options {
+    dx_text_use text;         /* the PDF's text layer: auto, always, never */
+    gboolean is_vision_used;  /* show the decoder the picture too, not only its text */
+    gboolean is_free;         /* no copy mask: values need not stand in the page's text */
+    uint32_t tokens_max;      /* answer tokens of one question, default 1,024 */
+    uint32_t pages_max;       /* pages looked at for fields, default 20 */
+    double review_below;      /* confidence that sends a document to review, default 0.5 */
+    const char *const *labels; /* classes, NULL-terminated; NULL: the default list */
+    /* Called between steps; may be NULL. */
+    void (*progress)(void *user, const char *stage, uint32_t page, uint32_t pages);
+    void *user;
+    GCancellable *cancellable;
+} dx_options;
+
+/* Extract the fields of `schema`.  The result is the document envelope (section 1.4) but
+ * for the members that only the caller knows (doc_id, file).  The caller owns it. */
+json_t *dx_extract(dx_engine *engine, const dx_source *source, const dx_schema *schema,
+                   const dx_options *options, GError **error);
+
+/* {"label", "confidence", "alternatives": [{label, confidence}]} over options->labels. */
+json_t *dx_classify(dx_engine *engine, const dx_source *source, const dx_options *options,
+                    GError **error);
+
+/* {"pages": [{"page", "source", "text", "words": [{text, bbox, confidence}]}]} */
+json_t *dx_read(dx_engine *engine, const dx_source *source, const dx_options *options,
+                GError **error);
+
 #endif

@@ -32,24 +32,26 @@ static bool read_ranges(const vl_json *object, const char *what, const range *ra
             return vl_fail(err, VL_FORMAT, "config.json: %s%s is no number of use", what,
                            r->key) != NULL;
         if (number < r->least || number > r->most)
-            return vl_fail(err, VL_LIMIT, "config.json: %s%s is %llu, limits %u to %u", what,
-                           r->key, (unsigned long long)number, r->least, r->most) != NULL;
+            return vl_fail(err, VL_LIMIT, "config.json: %s%s is %llu, limits %u to %u",
+                           what, r->key, (unsigned long long)number, r->least,
+                           r->most) != NULL;
         *r->out = (uint32_t)number;
     }
     return true;
 }
 
-#define READ_RANGES(object, what, ranges, err) \
+#define READ_RANGES(object, what, ranges, err)                                           \
     read_ranges(object, what, ranges, sizeof(ranges) / sizeof *(ranges), err)
 
-static bool read_float(const vl_json *object, const char *key, double fallback, double least,
-                       double most, double *out, vl_error *err)
+static bool read_float(const vl_json *object, const char *key, double fallback,
+                       double least, double most, double *out, vl_error *err)
 {
     const vl_json *value = vl_json_get(object, key);
     *out = value != NULL ? value->number : fallback;
-    if ((value != NULL && value->type != VL_JSON_NUMBER) || !(*out >= least && *out <= most))
-        return vl_fail(err, VL_FORMAT, "config.json: %s is not within %g and %g", key, least,
-                       most) != NULL;
+    if ((value != NULL && value->type != VL_JSON_NUMBER) ||
+        !(*out >= least && *out <= most))
+        return vl_fail(err, VL_FORMAT, "config.json: %s is not within %g and %g", key,
+                       least, most) != NULL;
     return true;
 }
 
@@ -60,8 +62,9 @@ static bool check_kind(const vl_json *object, const char *key, const char *suppo
     const vl_json *value = vl_json_get(object, key);
     if (value == NULL || vl_json_is(value, supported))
         return true;
-    return vl_fail(err, VL_UNSUPPORTED, "config.json: %s is \"%.60s\", this core runs \"%s\"",
-                   key, value->type == VL_JSON_STRING ? value->text : "?", supported) != NULL;
+    return vl_fail(err, VL_UNSUPPORTED,
+                   "config.json: %s is \"%.60s\", this core runs \"%s\"", key,
+                   value->type == VL_JSON_STRING ? value->text : "?", supported) != NULL;
 }
 
 static bool decode_chars(vl_config *c, const vl_json *chars, vl_error *err)
@@ -84,27 +87,25 @@ static bool decode_chars(vl_config *c, const vl_json *chars, vl_error *err)
     }
     c->class_count = count + 1;
     if (c->class_count > VL_CLASSES_MAX)
-        return vl_fail(err, VL_LIMIT, "config.json: text_head.chars has %u, limit %d", count,
-                       VL_CLASSES_MAX - 1) != NULL;
+        return vl_fail(err, VL_LIMIT, "config.json: text_head.chars has %u, limit %d",
+                       count, VL_CLASSES_MAX - 1) != NULL;
     return true;
 }
 
 static bool read_vision(vl_config *c, const vl_json *vision, vl_error *err)
 {
     const range ranges[] = {
-        { "width", &c->v_width, 8, 8192, 1152 },
-        { "layers", &c->v_layers, 1, 128, 27 },
-        { "heads", &c->v_heads, 1, 128, 16 },
-        { "patch_size", &c->patch, 2, 64, 14 },
-        { "image_size", &c->tile, 16, 2048, 384 },
-        { "in_chans", &c->in_chans, 1, 3, 3 },
+        { "width", &c->v_width, 8, 8192, 1152 },   { "layers", &c->v_layers, 1, 128, 27 },
+        { "heads", &c->v_heads, 1, 128, 16 },      { "patch_size", &c->patch, 2, 64, 14 },
+        { "image_size", &c->tile, 16, 2048, 384 }, { "in_chans", &c->in_chans, 1, 3, 3 },
     };
     double ratio;
     if (!READ_RANGES(vision, "vision_config.", ranges, err) ||
         !read_float(vision, "mlp_ratio", 3.7362, 0.25, 16, &ratio, err))
         return false;
     if (c->in_chans == 2 || c->v_width % c->v_heads != 0 || c->tile < 2 * c->patch)
-        return vl_fail(err, VL_FORMAT, "config.json: vision_config sizes do not fit") != NULL;
+        return vl_fail(err, VL_FORMAT, "config.json: vision_config sizes do not fit") !=
+               NULL;
     c->v_mlp = (uint32_t)(c->v_width * ratio);
     c->side = c->tile / c->patch;
     const vl_json *head = vl_json_get(vision, "text_head");
@@ -115,7 +116,8 @@ static bool read_vision(vl_config *c, const vl_json *vision, vl_error *err)
         !decode_chars(c, vl_json_get(head, "chars"), err))
         return false;
     if (c->patch % c->anchors != 0 || c->tile % c->patch != 0)
-        return vl_fail(err, VL_FORMAT, "config.json: anchors do not divide a patch") != NULL;
+        return vl_fail(err, VL_FORMAT, "config.json: anchors do not divide a patch") !=
+               NULL;
     return true;
 }
 
@@ -133,12 +135,14 @@ static bool read_projector(vl_config *c, const vl_json *projector, vl_error *err
         !READ_RANGES(projector, "projector_config.", ranges, err))
         return false;
     if (depth != 2 || ratio != 1)
-        return vl_fail(err, VL_UNSUPPORTED,
-                       "config.json: projector of depth %u, ratio %u; this core runs 2, 1",
-                       depth, ratio) != NULL;
+        return vl_fail(
+                   err, VL_UNSUPPORTED,
+                   "config.json: projector of depth %u, ratio %u; this core runs 2, 1",
+                   depth, ratio) != NULL;
     if (input != c->v_width || output != c->hidden)
-        return vl_fail(err, VL_FORMAT, "config.json: projector_config %u to %u joins %u to %u",
-                       input, output, c->v_width, c->hidden) != NULL;
+        return vl_fail(err, VL_FORMAT,
+                       "config.json: projector_config %u to %u joins %u to %u", input,
+                       output, c->v_width, c->hidden) != NULL;
     c->merged = (c->side + c->down - 1) / c->down;
     return true;
 }
@@ -176,7 +180,8 @@ static bool read_language(vl_config *c, const vl_json *language, vl_error *err)
         !read_float(language, "rope_theta", 10000, 1, 1e9, &theta, err))
         return false;
     if (kv_heads != 0 && kv_heads != c->heads)
-        return vl_fail(err, VL_UNSUPPORTED, "config.json: grouped key and value heads") != NULL;
+        return vl_fail(err, VL_UNSUPPORTED, "config.json: grouped key and value heads") !=
+               NULL;
     if (c->hidden % c->heads != 0 || c->hidden / c->heads % 2 != 0)
         return vl_fail(err, VL_FORMAT, "config.json: %u heads do not divide %u", c->heads,
                        c->hidden) != NULL;
@@ -201,13 +206,15 @@ static bool read_grids(vl_config *c, const vl_json *root, vl_error *err)
         uint64_t w, h;
         if (item->type != VL_JSON_ARRAY || item->count != 2 ||
             !vl_json_uint(item->child, 1u << 20, &w) ||
-            !vl_json_uint(item->child->next, 1u << 20, &h) || w < c->tile || h < c->tile ||
-            (w - c->tile_overlap) % stride != 0 || (h - c->tile_overlap) % stride != 0)
+            !vl_json_uint(item->child->next, 1u << 20, &h) || w < c->tile ||
+            h < c->tile || (w - c->tile_overlap) % stride != 0 ||
+            (h - c->tile_overlap) % stride != 0)
             return vl_fail(err, VL_FORMAT,
                            "config.json: candidate_resolutions[%zu] is not made of tiles",
                            c->grid_count) != NULL;
         vl_grid grid = { (uint32_t)(w - c->tile_overlap) / stride,
-                         (uint32_t)(h - c->tile_overlap) / stride, (uint32_t)w, (uint32_t)h };
+                         (uint32_t)(h - c->tile_overlap) / stride, (uint32_t)w,
+                         (uint32_t)h };
         if ((uint64_t)grid.tiles_w * grid.tiles_h > VL_GRID_TILES_MAX)
             return vl_fail(err, VL_LIMIT,
                            "config.json: candidate_resolutions[%zu]: limit %d tiles",
@@ -257,7 +264,7 @@ bool vl_config_read(vl_config *c, const vl_json *root, const char *folder, vl_er
                        "is missing") != NULL;
     read_name(c, root, folder);
     return check_kind(root, "tile_tag", "2D", err) &&
-           check_kind(root, "global_view_pos", "head", err) && read_vision(c, vision, err) &&
-           read_language(c, language, err) && read_projector(c, projector, err) &&
-           read_grids(c, root, err);
+           check_kind(root, "global_view_pos", "head", err) &&
+           read_vision(c, vision, err) && read_language(c, language, err) &&
+           read_projector(c, projector, err) && read_grids(c, root, err);
 }

@@ -18,8 +18,8 @@ struct vl_context {
     vl_workspace work;
     int32_t pending[VL_PREFILL_ROWS];
     uint32_t pending_count;
-    float *logits;             /* [vocab] */
-    uint32_t logits_position;  /* that they stand behind; 0: none */
+    float *logits;            /* [vocab] */
+    uint32_t logits_position; /* that they stand behind; 0: none */
 };
 
 vl_context *vl_context_new(vl_model *model, const vl_context_opts *opts, vl_error *err)
@@ -78,16 +78,18 @@ static void run_pending(vl_context *context)
     if (context->pending_count == 0)
         return;
     for (uint32_t i = 0; i < context->pending_count; i++)
-        vl_decoder_embed(context->model, context->pending[i], context->work.x + i * hidden);
-    vl_decoder_run(context->model, &context->cache, &context->work, context->pending_count);
+        vl_decoder_embed(context->model, context->pending[i],
+                         context->work.x + i * hidden);
+    vl_decoder_run(context->model, &context->cache, &context->work,
+                   context->pending_count);
     context->pending_count = 0;
 }
 
 static bool reserve(vl_context *context, size_t count, vl_error *err)
 {
     if (count > vl_context_room(context))
-        return vl_fail(err, VL_LIMIT, "%zu tokens more than the %u there, limit %u", count,
-                       vl_context_position(context), context->tokens_max) != NULL;
+        return vl_fail(err, VL_LIMIT, "%zu tokens more than the %u there, limit %u",
+                       count, vl_context_position(context), context->tokens_max) != NULL;
     return vl_kvcache_grow(&context->cache, &context->model->config,
                            vl_context_position(context) + (uint32_t)count,
                            context->tokens_max, err);
@@ -153,10 +155,12 @@ const float *vl_context_logits(vl_context *context)
         return NULL;
     if (context->logits_position != position) {
         vl_linear_apply(m->pool, m->head,
-                        &(vl_linear_args){
-                            .x = context->cache.states + (size_t)(position - 1) * m->config.hidden,
-                            .rows = 1, .x_stride = m->config.hidden, .y = context->logits,
-                            .y_stride = m->config.vocab });
+                        &(vl_linear_args){ .x = context->cache.states +
+                                                (size_t)(position - 1) * m->config.hidden,
+                                           .rows = 1,
+                                           .x_stride = m->config.hidden,
+                                           .y = context->logits,
+                                           .y_stride = m->config.vocab });
         context->logits_position = position;
     }
     return context->logits;

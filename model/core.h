@@ -11,26 +11,26 @@
 #include "tokenizer.h"
 #include "weights.h"
 
-#define VL_GRIDS_MAX         64
-#define VL_GRID_TILES_MAX    64
-#define VL_CLASSES_MAX       8192
-#define VL_IMAGE_SIDE_MAX    65500u
-#define VL_IMAGE_PIXELS_MAX  300000000u
-#define VL_PREFILL_ROWS      256
+#define VL_GRIDS_MAX        64
+#define VL_GRID_TILES_MAX   64
+#define VL_CLASSES_MAX      8192
+#define VL_IMAGE_SIDE_MAX   65500u
+#define VL_IMAGE_PIXELS_MAX 300000000u
+#define VL_PREFILL_ROWS     256
 
 typedef struct vl_config {
     char name[64];
     uint32_t tile_overlap;
     vl_grid grids[VL_GRIDS_MAX];
     size_t grid_count;
-    uint32_t tile, patch, in_chans;           /* vision tower */
+    uint32_t tile, patch, in_chans; /* vision tower */
     uint32_t v_width, v_layers, v_heads, v_mlp;
-    uint32_t anchors, class_count;            /* text head; 0 when there is none */
-    uint32_t *chars;                          /* [class_count - 1], owned */
-    uint32_t down;                            /* projector: patches merged per side */
+    uint32_t anchors, class_count; /* text head; 0 when there is none */
+    uint32_t *chars;               /* [class_count - 1], owned */
+    uint32_t down;                 /* projector: patches merged per side */
     uint32_t hidden, mlp, layers, heads, vocab, context_max; /* decoder */
     float rms_eps, rope_theta;
-    uint32_t side, merged;                    /* patches, tokens per side of a tile */
+    uint32_t side, merged; /* patches, tokens per side of a tile */
 } vl_config;
 
 /* Fill *config from the parsed config.json; `folder` names a model without a name. */
@@ -65,7 +65,7 @@ struct vl_model {
     vl_linear *project1, *project2;
     float *newline, *separator; /* [hidden] */
 
-    const vl_tensor *embed; /* [vocab][hidden] in the mapped file */
+    const vl_tensor *embed;     /* [vocab][hidden] in the mapped file */
     const uint8_t *embed_scale; /* F32 [vocab], for I8 */
     vl_decoder_layer *layers;
     float *final_norm;
@@ -78,8 +78,8 @@ struct vl_vision {
     vl_model *model;
     vl_fit fit;
     uint32_t width, height; /* of the picture */
-    float *features;        /* local tiles [tiles][side * side][v_width], with a text head */
-    float *tokens;          /* [token_count][hidden]; NULL when only for reading */
+    float *features; /* local tiles [tiles][side * side][v_width], with a text head */
+    float *tokens;   /* [token_count][hidden]; NULL when only for reading */
     uint32_t token_count;
 };
 
@@ -139,7 +139,8 @@ void vl_kvcache_clear(vl_kvcache *cache, const vl_config *config);
 bool vl_workspace_init(vl_workspace *work, const vl_config *config, vl_error *err);
 void vl_workspace_clear(vl_workspace *work);
 /* Run work->x [rows] through the layers behind cache->used; room must be there. */
-void vl_decoder_run(vl_model *model, vl_kvcache *cache, vl_workspace *work, uint32_t rows);
+void vl_decoder_run(vl_model *model, vl_kvcache *cache, vl_workspace *work,
+                    uint32_t rows);
 void vl_decoder_embed(const vl_model *model, int32_t id, float *row);
 
 /* ---- context.c for sample.c ---- */

@@ -14,11 +14,13 @@
 
 #define CACHE_ROWS_BLOCK 256
 
-static bool rows_grow(float **rows, size_t width, uint32_t used, uint32_t room, vl_error *err)
+static bool rows_grow(float **rows, size_t width, uint32_t used, uint32_t room,
+                      vl_error *err)
 {
     float *grown = vl_floats_new(width * room);
     if (grown == NULL)
-        return vl_fail(err, VL_NOMEM, "no memory for a cache of %u positions", room) != NULL;
+        return vl_fail(err, VL_NOMEM, "no memory for a cache of %u positions", room) !=
+               NULL;
     if (used > 0)
         memcpy(grown, *rows, width * used * sizeof *grown);
     free(*rows);
@@ -26,8 +28,8 @@ static bool rows_grow(float **rows, size_t width, uint32_t used, uint32_t room, 
     return true;
 }
 
-bool vl_kvcache_grow(vl_kvcache *cache, const vl_config *c, uint32_t rows, uint32_t rows_max,
-                     vl_error *err)
+bool vl_kvcache_grow(vl_kvcache *cache, const vl_config *c, uint32_t rows,
+                     uint32_t rows_max, vl_error *err)
 {
     assert(rows <= rows_max);
     if (rows <= cache->room)
@@ -94,12 +96,15 @@ void vl_workspace_clear(vl_workspace *w)
     *w = (vl_workspace){ 0 };
 }
 
-static void apply(vl_model *m, const vl_linear *linear, const float *x, size_t rows, float *y,
-                  bool is_added)
+static void apply(vl_model *m, const vl_linear *linear, const float *x, size_t rows,
+                  float *y, bool is_added)
 {
     vl_linear_apply(m->pool, linear,
-                    &(vl_linear_args){ .x = x, .rows = rows, .x_stride = vl_linear_in(linear),
-                                       .y = y, .y_stride = vl_linear_out(linear),
+                    &(vl_linear_args){ .x = x,
+                                       .rows = rows,
+                                       .x_stride = vl_linear_in(linear),
+                                       .y = y,
+                                       .y_stride = vl_linear_out(linear),
                                        .is_added = is_added });
 }
 
@@ -121,11 +126,21 @@ static void run_layer(vl_model *m, uint32_t index, vl_kvcache *cache, vl_workspa
         memcpy(keys + (pos + r) * hidden, row + hidden, hidden * sizeof *row);
         memcpy(values + (pos + r) * hidden, row + 2 * hidden, hidden * sizeof *row);
     }
-    vl_attention(m->pool, &(vl_attention_args){
-        .q = w->qkv, .k = keys, .v = values, .out = w->out, .q_stride = 3 * hidden,
-        .k_stride = hidden, .v_stride = hidden, .out_stride = hidden, .batches = 1,
-        .rows_q = rows, .rows_k = pos + rows, .heads = c->heads, .dim = dim,
-        .scale = 1 / sqrtf((float)dim), .is_causal = true });
+    vl_attention(m->pool, &(vl_attention_args){ .q = w->qkv,
+                                                .k = keys,
+                                                .v = values,
+                                                .out = w->out,
+                                                .q_stride = 3 * hidden,
+                                                .k_stride = hidden,
+                                                .v_stride = hidden,
+                                                .out_stride = hidden,
+                                                .batches = 1,
+                                                .rows_q = rows,
+                                                .rows_k = pos + rows,
+                                                .heads = c->heads,
+                                                .dim = dim,
+                                                .scale = 1 / sqrtf((float)dim),
+                                                .is_causal = true });
     apply(m, layer->o, w->out, rows, w->x, true);
 
     vl_rmsnorm(m->pool, w->x, rows, hidden, layer->norm2, c->rms_eps, w->norm);

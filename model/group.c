@@ -73,9 +73,9 @@ static float median(float *values, size_t count)
 /* ---- links ---- */
 
 typedef struct link_rule {
-    float reach;    /* to the right, in heights; infinite for whole lines */
+    float reach;     /* to the right, in heights; infinite for whole lines */
     float tolerance; /* up and down, in heights */
-    float back;     /* how far it may start before this one ends, in heights */
+    float back;      /* how far it may start before this one ends, in heights */
 } link_rule;
 
 /* next[i]: the best right neighbour of item i that has no better left one. */
@@ -121,7 +121,8 @@ static void link_items(const item *items, size_t n, const link_rule *rule,
 static bool chain_items(const item *items, size_t n, const link_rule *rule, chains *out)
 {
     sort_key *by_x = malloc((n + 1) * sizeof *by_x);
-    uint32_t *next = malloc((n + 1) * sizeof *next), *owner = malloc((n + 1) * sizeof *owner);
+    uint32_t *next = malloc((n + 1) * sizeof *next),
+             *owner = malloc((n + 1) * sizeof *owner);
     float *cost = vl_floats_new(n + 1);
     bool *is_used = calloc(n + 1, sizeof *is_used);
     *out = (chains){ malloc((n + 1) * sizeof *out->order),
@@ -164,8 +165,8 @@ static bool chain_items(const item *items, size_t n, const link_rule *rule, chai
 typedef struct grouping {
     vl_char *chars;
     size_t n;
-    item *items;   /* of the characters, then of the words */
-    float *spare;  /* [n + 1] */
+    item *items;  /* of the characters, then of the words */
+    float *spare; /* [n + 1] */
     float *spare2;
     vl_word *words;
     item *word_items;
@@ -189,13 +190,13 @@ static void drop_doubles(grouping *g)
     qsort(g->chars, g->n, sizeof *g->chars, compare_heights);
     for (size_t i = 0; i < g->n; i++) {
         vl_char *a = &g->chars[i];
-        float high = fmaxf(5, a->height);
+        float high = fminf(fmaxf(5, a->height), HEIGHT_MOST);
         for (size_t j = i + 1; a->code != 0 && j < g->n; j++) {
             vl_char *b = &g->chars[j];
             if (!(b->y - a->y < 0.4f * high))
                 break;
-            float reach = (a->code == b->code ? 0.22f : 0.12f) *
-                          fminf(high, fmaxf(5, b->height));
+            float reach =
+                (a->code == b->code ? 0.22f : 0.12f) * fminf(high, fmaxf(5, b->height));
             if (b->code == 0 || !(fabsf(b->x - a->x) < reach))
                 continue;
             if (a->prob < b->prob)
@@ -298,7 +299,8 @@ static void expect_distances(grouping *g, const uint32_t *chain, uint32_t n, flo
 #define DISTANCE(k) (g->chars[chain[(k) + 1]].x - g->chars[chain[k]].x)
     for (uint32_t k = 0; k + 1 < n; k++) {
         expected[k] = (relative_width(g->chars[chain[k]].code) +
-                       relative_width(g->chars[chain[k + 1]].code)) / 2;
+                       relative_width(g->chars[chain[k + 1]].code)) /
+                      2;
         if (DISTANCE(k) < 1.25f * height)
             sorted[tight++] = DISTANCE(k) / expected[k];
     }
@@ -352,7 +354,9 @@ static void close_word(grouping *g, size_t first)
     vl_word *w = &g->words[g->word_count];
     item *it = &g->word_items[g->word_count++];
     assert(n > 0);
-    *w = (vl_word){ .char_first = (uint32_t)first, .char_count = (uint32_t)n, .prob_min = 1 };
+    *w = (vl_word){ .char_first = (uint32_t)first,
+                    .char_count = (uint32_t)n,
+                    .prob_min = 1 };
     for (size_t i = 0; i < n; i++) {
         w->prob += g->chars[m[i]].prob / (float)n;
         w->prob_min = fminf(w->prob_min, g->chars[m[i]].prob);
@@ -371,7 +375,8 @@ static void close_word(grouping *g, size_t first)
     advance = fminf(fmaxf(advance, 0.3f * w->height), 1.6f * w->height);
     float thin = fminf(advance, 0.42f * w->height);
     it->x0 = g->chars[m[0]].x - 0.5f * (is_thin(g->chars[m[0]].code) ? thin : advance);
-    it->x1 = g->chars[m[n - 1]].x + 0.5f * (is_thin(g->chars[m[n - 1]].code) ? thin : advance);
+    it->x1 =
+        g->chars[m[n - 1]].x + 0.5f * (is_thin(g->chars[m[n - 1]].code) ? thin : advance);
     w->x0 = it->x0;
     w->x1 = it->x1;
     w->y0 = middle - 0.75f * w->height + g->slope * it->x0;
@@ -397,7 +402,8 @@ static bool find_words(grouping *g)
         size_t first = g->member_count;
         for (uint32_t k = 0; k < n; k++) {
             g->members[g->member_count++] = chain[k];
-            if (k + 1 == n || is_word_end(g, chain[k], chain[k + 1], g->spare2[k], height)) {
+            if (k + 1 == n ||
+                is_word_end(g, chain[k], chain[k + 1], g->spare2[k], height)) {
                 close_word(g, first);
                 first = g->member_count;
             }
@@ -443,7 +449,8 @@ static size_t number_lines(grouping *g, const chains *c, line *lines)
     for (size_t i = 0; i < c->count; i++) {
         const line *l = &lines[i];
         float slack = 0.3f * l->height;
-        bool is_same = count > 0 && fabsf(l->y - last.y) < 0.45f * fminf(l->height, last.height) &&
+        bool is_same = count > 0 &&
+                       fabsf(l->y - last.y) < 0.45f * fminf(l->height, last.height) &&
                        (l->x0 >= last.x1 - slack || last.x0 >= l->x1 - slack);
         if (is_same) {
             last.x0 = fminf(last.x0, l->x0);

@@ -21,14 +21,15 @@ void vl_plane_clear(vl_plane *plane)
     *plane = (vl_plane){ 0 };
 }
 
-static bool plane_init(vl_plane *plane, uint32_t width, uint32_t height, uint32_t channels,
-                       vl_error *err)
+static bool plane_init(vl_plane *plane, uint32_t width, uint32_t height,
+                       uint32_t channels, vl_error *err)
 {
     size_t bytes;
     assert(width > 0 && height > 0);
-    if (!vl_mul((size_t)width * channels, height, &bytes) || (plane->data = malloc(bytes)) == NULL)
-        return vl_fail(err, VL_NOMEM, "no memory for a picture of %u x %u", width, height) !=
-               NULL;
+    if (!vl_mul((size_t)width * channels, height, &bytes) ||
+        (plane->data = malloc(bytes)) == NULL)
+        return vl_fail(err, VL_NOMEM, "no memory for a picture of %u x %u", width,
+                       height) != NULL;
     plane->width = width;
     plane->height = height;
     plane->channels = channels;
@@ -54,13 +55,15 @@ void vl_fit_into(uint32_t width, uint32_t height, uint32_t canvas_w, uint32_t ca
     else if (ratio < wanted)
         fit->width = round_even((double)width / height * canvas_h, canvas_w);
     fit->x = (uint32_t)nearbyint((canvas_w - fit->width) / 2.0);
-    fit->y = fit->width != canvas_w ? 0 : (uint32_t)nearbyint((canvas_h - fit->height) / 2.0);
+    fit->y =
+        fit->width != canvas_w ? 0 : (uint32_t)nearbyint((canvas_h - fit->height) / 2.0);
 }
 
 static bool check_size(uint32_t width, uint32_t height, vl_error *err)
 {
     if (width == 0 || height == 0)
-        return vl_fail(err, VL_INVALID, "picture of %u x %u pixels", width, height) != NULL;
+        return vl_fail(err, VL_INVALID, "picture of %u x %u pixels", width, height) !=
+               NULL;
     if (width > VL_IMAGE_SIDE_MAX || height > VL_IMAGE_SIDE_MAX)
         return vl_fail(err, VL_LIMIT, "picture of %u x %u pixels, limit %u a side", width,
                        height, VL_IMAGE_SIDE_MAX) != NULL;
@@ -74,7 +77,8 @@ bool vl_fit_grid_config(const vl_config *c, size_t grid_index, uint32_t width,
                         uint32_t height, vl_fit *fit, vl_error *err)
 {
     if (grid_index >= c->grid_count)
-        return vl_fail(err, VL_INVALID, "grid %zu of %zu", grid_index, c->grid_count) != NULL;
+        return vl_fail(err, VL_INVALID, "grid %zu of %zu", grid_index, c->grid_count) !=
+               NULL;
     if (!check_size(width, height, err))
         return false;
     vl_fit made = { .grid = c->grids[grid_index] };
@@ -83,8 +87,8 @@ bool vl_fit_grid_config(const vl_config *c, size_t grid_index, uint32_t width,
     return true;
 }
 
-bool vl_fit_choose_config(const vl_config *c, uint32_t width, uint32_t height, vl_fit *fit,
-                          vl_error *err)
+bool vl_fit_choose_config(const vl_config *c, uint32_t width, uint32_t height,
+                          vl_fit *fit, vl_error *err)
 {
     size_t best = 0;
     uint64_t best_effective = 0, best_waste = UINT64_MAX, all = (uint64_t)width * height;
@@ -96,7 +100,8 @@ bool vl_fit_choose_config(const vl_config *c, uint32_t width, uint32_t height, v
         uint64_t fitted = (uint64_t)(width * scale) * (uint64_t)(height * scale);
         uint64_t effective = fitted < all ? fitted : all;
         uint64_t waste = (uint64_t)w * h - effective;
-        if (effective > best_effective || (effective == best_effective && waste < best_waste)) {
+        if (effective > best_effective ||
+            (effective == best_effective && waste < best_waste)) {
             best = i;
             best_effective = effective;
             best_waste = waste;
@@ -127,7 +132,9 @@ bool vl_plane_from_image(const vl_image *image, uint32_t channels, vl_plane *pla
         }
         for (uint32_t x = 0; x < image->width; x++) {
             if (channels == 1) { /* BT.601 in 16 bits, as Pillow */
-                *out++ = (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000u) >> 16);
+                *out++ =
+                    (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000u) >>
+                              16);
                 p += 3;
             } else {
                 memset(out, *p++, 3);
@@ -287,7 +294,8 @@ bool vl_plane_pad(const vl_plane *from, const vl_fit *fit, vl_plane *to, vl_erro
     assert(fit->y + fit->height <= fit->grid.canvas_h);
     if (!vl_plane_resize(from, fit->width, fit->height, &fitted, err))
         return false;
-    if (!plane_init(&canvas, fit->grid.canvas_w, fit->grid.canvas_h, from->channels, err)) {
+    if (!plane_init(&canvas, fit->grid.canvas_w, fit->grid.canvas_h, from->channels,
+                    err)) {
         vl_plane_clear(&fitted);
         return false;
     }

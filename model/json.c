@@ -114,8 +114,12 @@ static char *put_utf8(char *out, uint32_t code)
 /* Bytes of the well-formed sequence at p, 0 when it is malformed (RFC 3629). */
 static size_t utf8_length(const uint8_t *p, size_t left)
 {
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3
-               : p[0] < 0xf5 ? 4 : 0;
+    size_t n = p[0] < 0x80   ? 1
+               : p[0] < 0xc2 ? 0
+               : p[0] < 0xe0 ? 2
+               : p[0] < 0xf0 ? 3
+               : p[0] < 0xf5 ? 4
+                             : 0;
     if (n == 0 || n > left)
         return 0;
     for (size_t i = 1; i < n; i++)
@@ -250,7 +254,8 @@ static int compare_keys(const void *a, const void *b)
     const vl_json *x = *(const vl_json *const *)a, *y = *(const vl_json *const *)b;
     size_t n = x->key_bytes < y->key_bytes ? x->key_bytes : y->key_bytes;
     int order = memcmp(x->key, y->key, n);
-    return order != 0 ? order : (x->key_bytes > y->key_bytes) - (x->key_bytes < y->key_bytes);
+    return order != 0 ? order
+                      : (x->key_bytes > y->key_bytes) - (x->key_bytes < y->key_bytes);
 }
 
 static bool check_keys(reader *r, const vl_json *object)
@@ -352,7 +357,8 @@ static bool read_tree(reader *r)
     return r->at == r->end || fail(r, "text behind the value") != NULL;
 }
 
-vl_json_doc *vl_json_parse(const char *text, size_t bytes, const char *what, vl_error *err)
+vl_json_doc *vl_json_parse(const char *text, size_t bytes, const char *what,
+                           vl_error *err)
 {
     assert(what != NULL);
     if (bytes > VL_JSON_BYTES_MAX)
@@ -405,7 +411,8 @@ const vl_json *vl_json_get(const vl_json *object, const char *key)
 bool vl_json_is(const vl_json *value, const char *text)
 {
     return value != NULL && value->type == VL_JSON_STRING &&
-           value->text_bytes == strlen(text) && memcmp(value->text, text, value->text_bytes) == 0;
+           value->text_bytes == strlen(text) &&
+           memcmp(value->text, text, value->text_bytes) == 0;
 }
 
 bool vl_json_uint(const vl_json *value, uint64_t max, uint64_t *out)

@@ -14,17 +14,21 @@
 #define VL_JSON_BYTES_MAX (64u << 20)
 
 typedef enum vl_json_type {
-    VL_JSON_NULL, VL_JSON_BOOL, VL_JSON_NUMBER, VL_JSON_STRING, VL_JSON_ARRAY,
+    VL_JSON_NULL,
+    VL_JSON_BOOL,
+    VL_JSON_NUMBER,
+    VL_JSON_STRING,
+    VL_JSON_ARRAY,
     VL_JSON_OBJECT
 } vl_json_type;
 
 typedef struct vl_json {
     vl_json_type type;
-    uint32_t count;            /* children of an array or object */
-    double number;             /* also 0 or 1 of a boolean */
-    const char *text;          /* of a string: UTF-8, zero behind the last byte */
+    uint32_t count;   /* children of an array or object */
+    double number;    /* also 0 or 1 of a boolean */
+    const char *text; /* of a string: UTF-8, zero behind the last byte */
     size_t text_bytes;
-    const char *key;           /* in an object, else NULL */
+    const char *key; /* in an object, else NULL */
     size_t key_bytes;
     struct vl_json *child, *next;
 } vl_json;
@@ -32,7 +36,8 @@ typedef struct vl_json {
 typedef struct vl_json_doc vl_json_doc;
 
 /* `what` names the text in messages.  NULL and `err` on failure. */
-vl_json_doc *vl_json_parse(const char *text, size_t bytes, const char *what, vl_error *err);
+vl_json_doc *vl_json_parse(const char *text, size_t bytes, const char *what,
+                           vl_error *err);
 void vl_json_free(vl_json_doc *doc);
 const vl_json *vl_json_root(const vl_json_doc *doc);
 

@@ -32,7 +32,8 @@ static const vl_tensor *tensor_get(builder *b, const char *name, size_t ndim,
     for (size_t i = 0; is_same && i < ndim; i++)
         is_same = t->shape[i] == shape[i];
     if (!is_same)
-        return vl_fail(b->err, VL_FORMAT, "%s has another shape than config.json says", name);
+        return vl_fail(b->err, VL_FORMAT, "%s has another shape than config.json says",
+                       name);
     return t;
 }
 
@@ -44,11 +45,12 @@ static bool numbers_are_finite(const vl_tensor *t)
     return true;
 }
 
-static const char *name_of(char *room, size_t room_bytes, const char *prefix, uint32_t index,
-                           const char *tail)
+static const char *name_of(char *room, size_t room_bytes, const char *prefix,
+                           uint32_t index, const char *tail)
 {
-    int n = index == UINT32_MAX ? snprintf(room, room_bytes, "%s%s", prefix, tail)
-                                : snprintf(room, room_bytes, "%s%u.%s", prefix, index, tail);
+    int n = index == UINT32_MAX
+                ? snprintf(room, room_bytes, "%s%s", prefix, tail)
+                : snprintf(room, room_bytes, "%s%u.%s", prefix, index, tail);
     assert(n > 0 && (size_t)n < room_bytes);
     return room;
 }
@@ -108,7 +110,8 @@ static bool part_get(builder *b, const char *name, size_t ndim, const uint64_t *
     if (out->tensor == NULL)
         return false;
     if (!numbers_are_finite(out->tensor))
-        return vl_fail(b->err, VL_FORMAT, "%s holds a number that is not finite", name) != NULL;
+        return vl_fail(b->err, VL_FORMAT, "%s holds a number that is not finite", name) !=
+               NULL;
     if (out->tensor->dtype == VL_I8) {
         out->scale = scale_get(b, name, (uint32_t)shape[0]);
         if (out->scale == NULL)
@@ -143,8 +146,11 @@ static vl_linear *stack_new(builder *b, const part *parts, size_t count, uint32_
                 memcpy(scale + i * rows, parts[i].scale, rows * sizeof *scale);
         }
         vl_linear_source source = { .data = data != NULL ? data : parts[0].tensor->data,
-                                    .dtype = dtype, .scale = scale, .bias = bias,
-                                    .out = (uint32_t)(rows * count), .in = in };
+                                    .dtype = dtype,
+                                    .scale = scale,
+                                    .bias = bias,
+                                    .out = (uint32_t)(rows * count),
+                                    .in = in };
         linear = vl_linear_new(&source, b->model->compute, b->err);
     }
     free(data);
@@ -165,8 +171,8 @@ static vl_linear *linear_get(builder *b, const char *stem, uint32_t out, uint32_
     float *bias = NULL;
     if (b->has_failed)
         return NULL;
-    b->has_failed =
-        !part_get(b, name_of(name, sizeof name, stem, UINT32_MAX, ".weight"), 2, shape, &p);
+    b->has_failed = !part_get(b, name_of(name, sizeof name, stem, UINT32_MAX, ".weight"),
+                              2, shape, &p);
     if (has_bias && !b->has_failed)
         bias = vector1(b, name_of(name, sizeof name, stem, UINT32_MAX, ".bias"), out);
     vl_linear *linear = b->has_failed ? NULL : stack_new(b, &p, 1, out, in, bias);
@@ -221,8 +227,8 @@ static void build_vision(builder *b)
     m->norm_weight = vector1(b, "vision.norm.weight", d);
     m->norm_bias = vector1(b, "vision.norm.bias", d);
     if (c->anchors > 0)
-        m->text_head = linear_get(b, "vision.text_head", c->anchors * (c->class_count + 4), d,
-                                  true);
+        m->text_head =
+            linear_get(b, "vision.text_head", c->anchors * (c->class_count + 4), d, true);
 }
 
 static void build_projector(builder *b)
@@ -238,7 +244,8 @@ static void build_projector(builder *b)
 
 static vl_linear *build_qkv(builder *b, uint32_t index)
 {
-    static const char *const tails[] = { "self_attn.q_proj.weight", "self_attn.k_proj.weight",
+    static const char *const tails[] = { "self_attn.q_proj.weight",
+                                         "self_attn.k_proj.weight",
                                          "self_attn.v_proj.weight" };
     uint32_t n = b->model->config.hidden;
     uint64_t shape[] = { n, n };
@@ -246,8 +253,8 @@ static vl_linear *build_qkv(builder *b, uint32_t index)
     char name[160];
     for (size_t i = 0; i < 3 && !b->has_failed; i++)
         b->has_failed = !part_get(
-            b, name_of(name, sizeof name, "language.model.layers.", index, tails[i]), 2, shape,
-            &parts[i]);
+            b, name_of(name, sizeof name, "language.model.layers.", index, tails[i]), 2,
+            shape, &parts[i]);
     return b->has_failed ? NULL : stack_new(b, parts, 3, n, n, NULL);
 }
 
@@ -285,7 +292,8 @@ static void build_decoder(builder *b)
         return;
     }
     if (!b->has_failed)
-        b->has_failed = !part_get(b, "language.model.embed_tokens.weight", 2, shape, &embed);
+        b->has_failed =
+            !part_get(b, "language.model.embed_tokens.weight", 2, shape, &embed);
     m->embed = embed.tensor;
     m->embed_scale = embed.scale;
 #define NAME(tail) name_of(name, sizeof name, "language.model.layers.", i, tail)
@@ -324,7 +332,8 @@ static bool read_texts(vl_model *m, const char *dir, vl_sha256 *sha, vl_error *e
     char *tokens_text = NULL;
     vl_json_doc *config = NULL, *tokens = NULL;
     bool is_read = false;
-    char *config_text = vl_file_read(dir, "config.json", CONFIG_BYTES_MAX, &config_bytes, err);
+    char *config_text =
+        vl_file_read(dir, "config.json", CONFIG_BYTES_MAX, &config_bytes, err);
     if (config_text == NULL)
         goto out;
     config = vl_json_parse(config_text, config_bytes, "config.json", err);
@@ -371,7 +380,8 @@ static void fill_info(vl_model *m, vl_sha256 *sha)
     info->grid_count = c->grid_count;
 }
 
-static bool open_all(vl_model *m, const char *dir, const vl_model_opts *opts, vl_error *err)
+static bool open_all(vl_model *m, const char *dir, const vl_model_opts *opts,
+                     vl_error *err)
 {
     vl_sha256 sha;
     vl_sha256_init(&sha);
@@ -386,7 +396,8 @@ static bool open_all(vl_model *m, const char *dir, const vl_model_opts *opts, vl
     const vl_tensor *first = vl_weights_get(m->weights, "vision.patch_embed.proj.weight");
     m->compute = opts->compute;
     if (m->compute == VL_COMPUTE_AUTO)
-        m->compute = first != NULL && first->dtype == VL_I8 ? VL_COMPUTE_INT8 : VL_COMPUTE_FP32;
+        m->compute =
+            first != NULL && first->dtype == VL_I8 ? VL_COMPUTE_INT8 : VL_COMPUTE_FP32;
     builder b = { m, err, false };
     build_vision(&b);
     if (!b.has_failed)

@@ -13,6 +13,12 @@
 
 #include "vl.h"
 
+/* Limits that the callers check before they build a graph. */
+#define VL_LINEAR_IN_MAX   65536u   /* 255 * 127 * in stays below 2^31 */
+#define VL_LINEAR_OUT_MAX  (1u << 22)
+#define VL_HEAD_DIM_MAX    256u
+#define VL_THREADS_MAX     256u
+
 typedef struct vl_pool vl_pool;
 
 /* `threads` workers (the caller is one of them); NULL when no thread starts. */
@@ -67,7 +73,7 @@ void vl_rmsnorm(vl_pool *pool, const float *x, size_t rows, size_t n, const floa
 void vl_silu_mul(vl_pool *pool, float *gate, const float *up, size_t n);
 /* Half-split rotation (LLaMA): row r of x[rows][heads][dim] stands at position pos0 + r. */
 void vl_rope_half(vl_pool *pool, float *x, size_t rows, size_t stride, uint32_t heads,
-                  uint32_t dim, uint32_t pos0, const float *cos_sin /* [max][dim] */);
+                  uint32_t dim, uint32_t pos0, const float *cos_sin /* [max][dim]: half cos, then half sin */);
 void vl_softmax_row(float *x, size_t n);
 
 /* Attention.  q[rows_q], k/v[rows_k], each row [heads][dim] at its own stride (floats).

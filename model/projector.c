@@ -28,19 +28,26 @@ bool vl_projector_run(vl_model *m, const float *features, uint32_t views, float 
                       vl_error *err)
 {
     const vl_config *c = &m->config;
-    size_t rows = (size_t)c->merged * c->merged, in = (size_t)c->v_width * c->down * c->down;
+    size_t rows = (size_t)c->merged * c->merged,
+           in = (size_t)c->v_width * c->down * c->down;
     float *merged = vl_floats_new(rows * in), *middle = vl_floats_new(rows * c->hidden);
     bool is_done = merged != NULL && middle != NULL;
     if (!is_done)
         (void)vl_fail(err, VL_NOMEM, "no memory for the projector");
     for (uint32_t view = 0; is_done && view < views; view++) {
-        merge_patches(c, features + (size_t)view * c->side * c->side * c->v_width, merged);
+        merge_patches(c, features + (size_t)view * c->side * c->side * c->v_width,
+                      merged);
         vl_linear_apply(m->pool, m->project1,
-                        &(vl_linear_args){ .x = merged, .rows = rows, .x_stride = in,
-                                           .y = middle, .y_stride = c->hidden,
+                        &(vl_linear_args){ .x = merged,
+                                           .rows = rows,
+                                           .x_stride = in,
+                                           .y = middle,
+                                           .y_stride = c->hidden,
                                            .act = VL_ACT_GELU_ERF });
         vl_linear_apply(m->pool, m->project2,
-                        &(vl_linear_args){ .x = middle, .rows = rows, .x_stride = c->hidden,
+                        &(vl_linear_args){ .x = middle,
+                                           .rows = rows,
+                                           .x_stride = c->hidden,
                                            .y = tokens + view * rows * c->hidden,
                                            .y_stride = c->hidden });
     }

@@ -6,6 +6,11 @@
 
 #include "vl.h"
 
+/* The characters that the text head names, in canvas pixels, the surest first.  The
+ * caller frees them. */
+bool vl_read_characters(const vl_vision *vision, vl_char **chars, size_t *count,
+                        vl_error *err);
+
 /* How the canvas that the characters were found on maps to the picture:
  * picture = (canvas - corner) * scale, clamped to its size. */
 typedef struct vl_page_place {

@@ -18,8 +18,8 @@ typedef struct choice {
 
 typedef struct sampler {
     uint32_t vocab;
-    uint32_t *mask;   /* NULL without a constraint */
-    float *logits;    /* copy that a constraint may bias */
+    uint32_t *mask; /* NULL without a constraint */
+    float *logits;  /* copy that a constraint may bias */
     choice *choices;
     uint64_t state;
     float temperature, top_p;
@@ -125,7 +125,8 @@ static bool is_full(const run *r)
 }
 
 /* Ask the constraint; appends what it forces.  *is_over with *end when that was all. */
-static bool constrain(run *r, bool *is_sampling, bool *is_over, vl_end *end, vl_error *err)
+static bool constrain(run *r, bool *is_sampling, bool *is_over, vl_end *end,
+                      vl_error *err)
 {
     const vl_constraint *constraint = r->opts->constraint;
     int32_t forced[FORCED_MAX];
@@ -194,7 +195,8 @@ static bool step_once(run *r, bool *is_over, vl_end *end, vl_error *err)
     return true;
 }
 
-bool vl_generate(vl_context *context, const vl_generate_opts *opts, vl_end *end, vl_error *err)
+bool vl_generate(vl_context *context, const vl_generate_opts *opts, vl_end *end,
+                 vl_error *err)
 {
     vl_model *model = vl_context_model(context);
     uint32_t vocab = model->config.vocab;
@@ -203,11 +205,14 @@ bool vl_generate(vl_context *context, const vl_generate_opts *opts, vl_end *end,
         return vl_fail(err, VL_INVALID, "temperature %g, top_p %g",
                        (double)opts->temperature, (double)opts->top_p) != NULL;
     if (vl_context_position(context) == 0)
-        return vl_fail(err, VL_INVALID, "nothing to continue: the context is empty") != NULL;
-    run r = { .context = context, .opts = opts,
+        return vl_fail(err, VL_INVALID, "nothing to continue: the context is empty") !=
+               NULL;
+    run r = { .context = context,
+              .opts = opts,
               .eos = vl_token_special(model, VL_TOKEN_EOS),
               .count_max = opts->tokens_max != 0 ? opts->tokens_max : TOKENS_DEFAULT,
-              .sampler = { .vocab = vocab, .state = opts->seed,
+              .sampler = { .vocab = vocab,
+                           .state = opts->seed,
                            .temperature = opts->temperature,
                            .top_p = opts->top_p > 0 ? opts->top_p : 1 } };
     sampler *s = &r.sampler;

@@ -80,8 +80,12 @@ static kind char_read(const uint8_t *p, const uint8_t *end, uint32_t *code, size
         return KIND_END;
     }
     size_t left = (size_t)(end - p);
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3
-               : p[0] < 0xf5 ? 4 : 0;
+    size_t n = p[0] < 0x80   ? 1
+               : p[0] < 0xc2 ? 0
+               : p[0] < 0xe0 ? 2
+               : p[0] < 0xf0 ? 3
+               : p[0] < 0xf5 ? 4
+                             : 0;
     *bytes = 1;
     *code = NONE;
     if (n == 0 || n > left)
@@ -184,7 +188,8 @@ static uint32_t *name_slot(const vl_tokenizer *t, const char *text, size_t bytes
 
 static merge *merge_slot(const vl_tokenizer *t, uint32_t left, uint32_t right)
 {
-    for (size_t i = hash_pair(left, right) & t->merge_mask;; i = (i + 1) & t->merge_mask) {
+    for (size_t i = hash_pair(left, right) & t->merge_mask;;
+         i = (i + 1) & t->merge_mask) {
         merge *m = &t->merges[i];
         if (m->left == NONE || (m->left == left && m->right == right))
             return m;
@@ -209,7 +214,8 @@ static int visible_byte(uint32_t code)
         return (int)code;
     uint32_t shifted = 256;
     for (uint32_t byte = 0; byte < 256; byte++) {
-        if ((byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae)
+        if ((byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) ||
+            byte >= 0xae)
             continue;
         if (code == shifted++)
             return (int)byte;
@@ -247,14 +253,16 @@ static bool check_pre_tokenizer(const vl_json *root, vl_error *err)
     const vl_json *prefix = vl_json_get(level, "add_prefix_space");
     const vl_json *regex = vl_json_get(level, "use_regex");
     bool is_known = vl_json_is(vl_json_get(pre, "type"), "Sequence") && level != NULL &&
-                    level->next == NULL && vl_json_is(vl_json_get(digits, "type"), "Digits") &&
+                    level->next == NULL &&
+                    vl_json_is(vl_json_get(digits, "type"), "Digits") &&
                     vl_json_is(vl_json_get(level, "type"), "ByteLevel") &&
                     single != NULL && single->number == 1 && prefix != NULL &&
                     prefix->number == 0 && (regex == NULL || regex->number == 1) &&
                     (normalizer == NULL || normalizer->type == VL_JSON_NULL);
-    return is_known || vl_fail(err, VL_UNSUPPORTED,
-                               "tokenizer.json: only Digits (individual) before ByteLevel "
-                               "(with pattern, no prefix space) and no normalizer") != NULL;
+    return is_known ||
+           vl_fail(err, VL_UNSUPPORTED,
+                   "tokenizer.json: only Digits (individual) before ByteLevel "
+                   "(with pattern, no prefix space) and no normalizer") != NULL;
 }
 
 static bool token_set(vl_tokenizer *t, uint64_t id, const char *text, size_t bytes,
@@ -280,8 +288,8 @@ static bool read_added(vl_tokenizer *t, const vl_json *added, vl_error *err)
         const vl_json *special = vl_json_get(entry, "special");
         uint64_t id;
         if (!vl_json_uint(vl_json_get(entry, "id"), t->token_count - 1, &id) ||
-            content == NULL || content->type != VL_JSON_STRING || content->text_bytes == 0 ||
-            content->text_bytes > VL_TOKEN_BYTES_MAX)
+            content == NULL || content->type != VL_JSON_STRING ||
+            content->text_bytes == 0 || content->text_bytes > VL_TOKEN_BYTES_MAX)
             return vl_fail(err, VL_FORMAT, "tokenizer.json: bad added token") != NULL;
         bool is_special = special != NULL && special->number == 1;
         if (!token_set(t, id, content->text, content->text_bytes, is_special))
@@ -302,14 +310,16 @@ static bool read_vocab(vl_tokenizer *t, const vl_json *vocab, const vl_json *add
     for (const vl_json *entry = vocab->child; entry != NULL; entry = entry->next) {
         uint64_t id;
         if (!vl_json_uint(entry, t->token_count - 1, &id))
-            return vl_fail(err, VL_FORMAT, "tokenizer.json: bad id of \"%.40s\", limit %u",
-                           entry->key, t->token_count - 1) != NULL;
+            return vl_fail(err, VL_FORMAT,
+                           "tokenizer.json: bad id of \"%.40s\", limit %u", entry->key,
+                           t->token_count - 1) != NULL;
         const token *old = &t->tokens[id];
         if (old->bytes == entry->key_bytes &&
             memcmp(t->store + old->at, entry->key, entry->key_bytes) == 0)
             continue; /* an added token that the vocabulary lists as well */
         if (!visible_decode(entry->key, entry->key_bytes, bytes, &count))
-            return vl_fail(err, VL_FORMAT, "tokenizer.json: \"%.40s\" is no byte-level text",
+            return vl_fail(err, VL_FORMAT,
+                           "tokenizer.json: \"%.40s\" is no byte-level text",
                            entry->key) != NULL;
         if (!token_set(t, id, bytes, count, false))
             return vl_fail(err, VL_FORMAT, "tokenizer.json: id %llu is used twice",
@@ -322,8 +332,8 @@ static bool read_vocab(vl_tokenizer *t, const vl_json *vocab, const vl_json *add
         char c = (char)byte;
         t->byte_ids[byte] = *name_slot(t, &c, 1);
         if (t->byte_ids[byte] == NONE)
-            return vl_fail(err, VL_FORMAT, "tokenizer.json: no token for byte %u", byte) !=
-                   NULL;
+            return vl_fail(err, VL_FORMAT, "tokenizer.json: no token for byte %u",
+                           byte) != NULL;
     }
     return true;
 }
@@ -357,7 +367,8 @@ static bool read_merges(vl_tokenizer *t, const vl_json *merges, vl_error *err)
 {
     char joined[2 * VL_TOKEN_BYTES_MAX];
     uint32_t rank = 0;
-    for (const vl_json *entry = merges->child; entry != NULL; entry = entry->next, rank++) {
+    for (const vl_json *entry = merges->child; entry != NULL;
+         entry = entry->next, rank++) {
         const char *half[2];
         size_t bytes[2], used = 0;
         uint32_t id[2] = { NONE, NONE };

@@ -37,12 +37,16 @@ static bool work_init(vit_work *w, const vl_config *c, size_t rows, vl_error *er
     return true;
 }
 
-static void apply(vl_model *m, const vl_linear *linear, const float *x, size_t rows, float *y,
-                  vl_act act, bool is_added)
+static void apply(vl_model *m, const vl_linear *linear, const float *x, size_t rows,
+                  float *y, vl_act act, bool is_added)
 {
     vl_linear_apply(m->pool, linear,
-                    &(vl_linear_args){ .x = x, .rows = rows, .x_stride = vl_linear_in(linear),
-                                       .y = y, .y_stride = vl_linear_out(linear), .act = act,
+                    &(vl_linear_args){ .x = x,
+                                       .rows = rows,
+                                       .x_stride = vl_linear_in(linear),
+                                       .y = y,
+                                       .y_stride = vl_linear_out(linear),
+                                       .act = act,
                                        .is_added = is_added });
 }
 
@@ -50,20 +54,33 @@ static void run_block(vl_model *m, const vl_vit_block *b, uint32_t views, float 
                       vit_work *w)
 {
     const vl_config *c = &m->config;
-    size_t width = c->v_width, patches = (size_t)c->side * c->side, rows = views * patches;
+    size_t width = c->v_width, patches = (size_t)c->side * c->side,
+           rows = views * patches;
     uint32_t dim = c->v_width / c->v_heads;
-    vl_layernorm(m->pool, x, rows, width, b->norm1_weight, b->norm1_bias, NORM_EPS, w->norm);
+    vl_layernorm(m->pool, x, rows, width, b->norm1_weight, b->norm1_bias, NORM_EPS,
+                 w->norm);
     apply(m, b->qkv, w->norm, rows, w->qkv, VL_ACT_NONE, false);
-    vl_attention(m->pool, &(vl_attention_args){
-        .q = w->qkv, .k = w->qkv + width, .v = w->qkv + 2 * width, .out = w->out,
-        .q_stride = 3 * width, .k_stride = 3 * width, .v_stride = 3 * width,
-        .out_stride = width, .batches = views, .batch_q = patches * 3 * width,
-        .batch_k = patches * 3 * width, .batch_v = patches * 3 * width,
-        .batch_out = patches * width, .rows_q = (uint32_t)patches,
-        .rows_k = (uint32_t)patches, .heads = c->v_heads, .dim = dim,
-        .scale = 1 / sqrtf((float)dim) });
+    vl_attention(m->pool, &(vl_attention_args){ .q = w->qkv,
+                                                .k = w->qkv + width,
+                                                .v = w->qkv + 2 * width,
+                                                .out = w->out,
+                                                .q_stride = 3 * width,
+                                                .k_stride = 3 * width,
+                                                .v_stride = 3 * width,
+                                                .out_stride = width,
+                                                .batches = views,
+                                                .batch_q = patches * 3 * width,
+                                                .batch_k = patches * 3 * width,
+                                                .batch_v = patches * 3 * width,
+                                                .batch_out = patches * width,
+                                                .rows_q = (uint32_t)patches,
+                                                .rows_k = (uint32_t)patches,
+                                                .heads = c->v_heads,
+                                                .dim = dim,
+                                                .scale = 1 / sqrtf((float)dim) });
     apply(m, b->proj, w->out, rows, x, VL_ACT_NONE, true);
-    vl_layernorm(m->pool, x, rows, width, b->norm2_weight, b->norm2_bias, NORM_EPS, w->norm);
+    vl_layernorm(m->pool, x, rows, width, b->norm2_weight, b->norm2_bias, NORM_EPS,
+                 w->norm);
     apply(m, b->fc1, w->norm, rows, w->mlp, VL_ACT_GELU_TANH, false);
     apply(m, b->fc2, w->mlp, rows, x, VL_ACT_NONE, true);
 }
@@ -74,7 +91,8 @@ bool vl_vit_run(vl_model *m, const float *patches, uint32_t views, float *featur
     const vl_config *c = &m->config;
     size_t width = c->v_width, tile_rows = (size_t)c->side * c->side;
     size_t patch_floats = (size_t)c->patch * c->patch * c->in_chans;
-    uint32_t batch = tile_rows >= BATCH_ROWS_MAX ? 1 : (uint32_t)(BATCH_ROWS_MAX / tile_rows);
+    uint32_t batch =
+        tile_rows >= BATCH_ROWS_MAX ? 1 : (uint32_t)(BATCH_ROWS_MAX / tile_rows);
     uint32_t done = 0, total = (views + batch - 1) / batch * c->v_layers;
     batch = batch < views ? batch : views;
     vit_work w = { 0 };
@@ -83,11 +101,13 @@ bool vl_vit_run(vl_model *m, const float *patches, uint32_t views, float *featur
         uint32_t n = views - view < batch ? views - view : batch;
         float *x = features + view * tile_rows * width;
         for (uint32_t i = 0; i < n; i++)
-            memcpy(x + i * tile_rows * width, m->pos_embed, tile_rows * width * sizeof *x);
-        apply(m, m->patch_embed, patches + view * tile_rows * patch_floats, n * tile_rows, x,
-              VL_ACT_NONE, true);
+            memcpy(x + i * tile_rows * width, m->pos_embed,
+                   tile_rows * width * sizeof *x);
+        apply(m, m->patch_embed, patches + view * tile_rows * patch_floats, n * tile_rows,
+              x, VL_ACT_NONE, true);
         for (uint32_t layer = 0; is_done && layer < c->v_layers; layer++) {
-            if (opts->progress != NULL && !opts->progress(opts->user, "vision", done, total)) {
+            if (opts->progress != NULL &&
+                !opts->progress(opts->user, "vision", done, total)) {
                 (void)vl_fail(err, VL_CANCELLED, "cancelled");
                 is_done = false;
                 break;
@@ -97,12 +117,13 @@ bool vl_vit_run(vl_model *m, const float *patches, uint32_t views, float *featur
         }
         if (!is_done)
             break;
-        vl_layernorm(m->pool, x, n * tile_rows, width, m->norm_weight, m->norm_bias, NORM_EPS,
-                     w.norm);
+        vl_layernorm(m->pool, x, n * tile_rows, width, m->norm_weight, m->norm_bias,
+                     NORM_EPS, w.norm);
         memcpy(x, w.norm, n * tile_rows * width * sizeof *x);
     }
     work_clear(&w);
-    if (is_done && opts->progress != NULL && !opts->progress(opts->user, "vision", total, total))
+    if (is_done && opts->progress != NULL &&
+        !opts->progress(opts->user, "vision", total, total))
         return vl_fail(err, VL_CANCELLED, "cancelled") != NULL;
     return is_done;
 }
@@ -164,14 +185,16 @@ static bool fit_is_sane(const vl_config *c, const vl_fit *fit)
 {
     for (size_t i = 0; i < c->grid_count; i++)
         if (memcmp(&c->grids[i], &fit->grid, sizeof fit->grid) == 0)
-            return fit->width > 0 && fit->height > 0 && fit->width <= fit->grid.canvas_w &&
+            return fit->width > 0 && fit->height > 0 &&
+                   fit->width <= fit->grid.canvas_w &&
                    fit->height <= fit->grid.canvas_h &&
                    fit->x <= fit->grid.canvas_w - fit->width &&
                    fit->y <= fit->grid.canvas_h - fit->height;
     return false;
 }
 
-static bool see(vl_vision *v, const vl_plane *plane, const vl_vision_opts *opts, vl_error *err)
+static bool see(vl_vision *v, const vl_plane *plane, const vl_vision_opts *opts,
+                vl_error *err)
 {
     vl_model *m = v->model;
     const vl_config *c = &m->config;
@@ -196,8 +219,8 @@ static bool see(vl_vision *v, const vl_plane *plane, const vl_vision_opts *opts,
     return is_done;
 }
 
-vl_vision *vl_vision_new(vl_model *model, const vl_image *image, const vl_vision_opts *opts,
-                         vl_error *err)
+vl_vision *vl_vision_new(vl_model *model, const vl_image *image,
+                         const vl_vision_opts *opts, vl_error *err)
 {
     static const vl_vision_opts defaults = { 0 };
     opts = opts != NULL ? opts : &defaults;
@@ -205,7 +228,8 @@ vl_vision *vl_vision_new(vl_model *model, const vl_image *image, const vl_vision
     if (opts->fit != NULL) {
         fit = *opts->fit;
         if (!fit_is_sane(&model->config, &fit))
-            return vl_fail(err, VL_INVALID, "the picture's place is on no grid of this model");
+            return vl_fail(err, VL_INVALID,
+                           "the picture's place is on no grid of this model");
     } else if (!vl_fit_choose(model, image->width, image->height, &fit, err)) {
         return NULL;
     }

@@ -41,7 +41,8 @@ static int file_open(const char *dir, const char *name, struct stat *st, vl_erro
     char path[4096];
     int n = snprintf(path, sizeof path, "%s/%s", dir, name);
     if (n < 0 || (size_t)n >= sizeof path) {
-        (void)vl_fail(err, VL_LIMIT, "%.80s: path longer than %zu bytes", name, sizeof path);
+        (void)vl_fail(err, VL_LIMIT, "%.80s: path longer than %zu bytes", name,
+                      sizeof path);
         return -1;
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -67,7 +68,8 @@ char *vl_file_read(const char *dir, const char *name, size_t bytes_max, size_t *
     char *text = NULL;
     size_t size = (size_t)st.st_size, done = 0;
     if ((uint64_t)st.st_size > bytes_max) {
-        (void)vl_fail(err, VL_LIMIT, "%.80s: %zu bytes, limit %zu", name, size, bytes_max);
+        (void)vl_fail(err, VL_LIMIT, "%.80s: %zu bytes, limit %zu", name, size,
+                      bytes_max);
         goto out;
     }
     text = malloc(size + 1);
@@ -100,7 +102,9 @@ static bool tensor_dtype(const vl_json *value, vl_dtype *dtype)
     static const struct {
         const char *name;
         vl_dtype dtype;
-    } types[] = { { "F32", VL_F32 }, { "F16", VL_F16 }, { "BF16", VL_BF16 }, { "I8", VL_I8 } };
+    } types[] = {
+        { "F32", VL_F32 }, { "F16", VL_F16 }, { "BF16", VL_BF16 }, { "I8", VL_I8 }
+    };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (vl_json_is(value, types[i].name)) {
             *dtype = types[i].dtype;
@@ -119,10 +123,12 @@ static bool tensor_read(const vl_json *entry, const uint8_t *block, size_t block
         return vl_fail(err, VL_UNSUPPORTED,
                        "%.60s: tensor %.80s has a type other than F32, F16, BF16 and I8",
                        file, entry->key) != NULL;
-    if (shape == NULL || shape->type != VL_JSON_ARRAY || shape->count > VL_WEIGHTS_NDIM_MAX ||
-        offsets == NULL || offsets->type != VL_JSON_ARRAY || offsets->count != 2 ||
+    if (shape == NULL || shape->type != VL_JSON_ARRAY ||
+        shape->count > VL_WEIGHTS_NDIM_MAX || offsets == NULL ||
+        offsets->type != VL_JSON_ARRAY || offsets->count != 2 ||
         !vl_json_uint(offsets->child, block_bytes, &range[0]) ||
-        !vl_json_uint(offsets->child->next, block_bytes, &range[1]) || range[0] > range[1])
+        !vl_json_uint(offsets->child->next, block_bytes, &range[1]) ||
+        range[0] > range[1])
         return vl_fail(err, VL_FORMAT, "%.60s: tensor %.80s: bad shape or offsets", file,
                        entry->key) != NULL;
     for (const vl_json *side = shape->child; side != NULL; side = side->next) {
@@ -133,9 +139,11 @@ static bool tensor_read(const vl_json *entry, const uint8_t *block, size_t block
                            entry->key) != NULL;
         tensor->shape[tensor->ndim++] = n;
     }
-    if (count > block_bytes || count * vl_dtype_bytes(tensor->dtype) != range[1] - range[0])
-        return vl_fail(err, VL_FORMAT, "%.60s: tensor %.80s: size does not follow its shape",
-                       file, entry->key) != NULL;
+    if (count > block_bytes ||
+        count * vl_dtype_bytes(tensor->dtype) != range[1] - range[0])
+        return vl_fail(err, VL_FORMAT,
+                       "%.60s: tensor %.80s: size does not follow its shape", file,
+                       entry->key) != NULL;
     tensor->name = entry->key;
     tensor->data = block + range[0];
     tensor->bytes = range[1] - range[0];
@@ -164,7 +172,8 @@ static bool shard_read(vl_weights *w, shard *s, const char *file, vl_error *err)
         header_bytes |= (uint64_t)s->data[i] << (8 * i);
     if (header_bytes > VL_WEIGHTS_HEADER_BYTES_MAX)
         return vl_fail(err, VL_LIMIT, "%.80s: header of %llu bytes, limit %u", file,
-                       (unsigned long long)header_bytes, VL_WEIGHTS_HEADER_BYTES_MAX) != NULL;
+                       (unsigned long long)header_bytes,
+                       VL_WEIGHTS_HEADER_BYTES_MAX) != NULL;
     if (header_bytes > s->bytes - 8)
         return vl_fail(err, VL_FORMAT, "%.80s: truncated header", file) != NULL;
     s->header = vl_json_parse((const char *)s->data + 8, header_bytes, file, err);
@@ -199,8 +208,9 @@ static bool shard_read(vl_weights *w, shard *s, const char *file, vl_error *err)
     const uint8_t *at = block;
     for (size_t i = 0; i < n; at += first[i++].bytes)
         if (first[i].data != at)
-            return vl_fail(err, VL_FORMAT, "%.60s: tensor %.80s overlaps or leaves a hole",
-                           file, first[i].name) != NULL;
+            return vl_fail(err, VL_FORMAT,
+                           "%.60s: tensor %.80s overlaps or leaves a hole", file,
+                           first[i].name) != NULL;
     if (at != block + block_bytes)
         return vl_fail(err, VL_FORMAT, "%.80s: %zu bytes behind the last tensor", file,
                        (size_t)(block + block_bytes - at)) != NULL;

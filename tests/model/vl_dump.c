@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,8 +39,8 @@ static bool stage(const settings *s, const char *name, const float *x, size_t co
         most = fmax(most, x[i]);
     }
     double mean = sum / (double)count;
-    printf("%-10s %9zu values  mean %+.6f  deviation %.6f  least %+.5f  most %+.5f\n", name,
-           count, mean, sqrt(squares / (double)count - mean * mean), least, most);
+    printf("%-10s %9zu values  mean %+.6f  deviation %.6f  least %+.5f  most %+.5f\n",
+           name, count, mean, sqrt(squares / (double)count - mean * mean), least, most);
     if (s->folder == NULL)
         return true;
     char path[4096];
@@ -58,11 +60,12 @@ static bool picture_read(const char *path, vl_image *image)
     char kind = 0;
     unsigned most = 0;
     *image = (vl_image){ 0 };
-    bool is_read = f != NULL &&
-                   fscanf(f, "P%c %u %u %u", &kind, &image->width, &image->height, &most) == 4 &&
-                   (kind == '5' || kind == '6') && most == 255 && fgetc(f) != EOF &&
-                   image->width > 0 && image->height > 0 && image->width < 65536 &&
-                   image->height < 65536;
+    bool is_read =
+        f != NULL &&
+        fscanf(f, "P%c %u %u %u", &kind, &image->width, &image->height, &most) == 4 &&
+        (kind == '5' || kind == '6') && most == 255 && fgetc(f) != EOF &&
+        image->width > 0 && image->height > 0 && image->width < 65536 &&
+        image->height < 65536;
     image->channels = kind == '6' ? 3 : 1;
     image->row_bytes = (size_t)image->width * image->channels;
     size_t bytes = image->row_bytes * image->height;
@@ -100,7 +103,8 @@ static bool add_special(vl_context *context, const vl_model *model, vl_special w
     return vl_context_add_tokens(context, &id, 1, err);
 }
 
-static bool converse(const settings *s, vl_model *model, const vl_vision *vision, vl_error *err)
+static bool converse(const settings *s, vl_model *model, const vl_vision *vision,
+                     vl_error *err)
 {
     vl_context *context = vl_context_new(model, NULL, err);
     vl_end end;
@@ -122,7 +126,9 @@ static bool converse(const settings *s, vl_model *model, const vl_vision *vision
     }
     uint32_t first = is_done ? vl_context_position(context) : 0;
     start = now_s();
-    vl_generate_opts opts = { .tokens_max = s->tokens, .on_token = print_token, .user = model };
+    vl_generate_opts opts = { .tokens_max = s->tokens,
+                              .on_token = print_token,
+                              .user = model };
     is_done = is_done && vl_generate(context, &opts, &end, err);
     if (is_done)
         printf("\nanswer     %u tokens in %.2f s, end %d\n",
@@ -139,7 +145,10 @@ static void print_words(const vl_vision *vision, vl_error *err)
         return;
     const vl_word *words = vl_text_words(text, &count);
     for (size_t i = 0; i < count; i++)
-        printf("%s%s", i == 0 ? "" : words[i].line != words[i - 1].line ? "\n" : " ",
+        printf("%s%s",
+               i == 0                               ? ""
+               : words[i].line != words[i - 1].line ? "\n"
+                                                    : " ",
                words[i].text);
     printf("\n%zu words\n", count);
     vl_text_free(text);
@@ -149,9 +158,9 @@ static bool run(const settings *s, vl_model *model, const vl_image *image, vl_er
 {
     const vl_model_info *info = vl_model_get_info(model);
     const vl_config *c = &model->config;
-    printf("model      %s %.16s, %.1f M parameters, %.1f MB, %s, %s, blas %s\n", info->name,
-           info->sha256, (double)info->parameters * 1e-6, (double)info->weight_bytes * 1e-6,
-           info->compute, info->kernels, info->blas);
+    printf("model      %s %.16s, %.1f M parameters, %.1f MB, %s, %s, blas %s\n",
+           info->name, info->sha256, (double)info->parameters * 1e-6,
+           (double)info->weight_bytes * 1e-6, info->compute, info->kernels, info->blas);
     double start = now_s();
     vl_vision_opts opts = { 0 };
     vl_vision *vision = vl_vision_new(model, image, &opts, err);
@@ -160,7 +169,8 @@ static bool run(const settings *s, vl_model *model, const vl_image *image, vl_er
     printf("vision     %u x %u tiles, picture %u x %u at %u, %u, %.2f s\n",
            vision->fit.grid.tiles_w, vision->fit.grid.tiles_h, vision->fit.width,
            vision->fit.height, vision->fit.x, vision->fit.y, now_s() - start);
-    bool is_done = stage(s, "tokens", vision->tokens, (size_t)vision->token_count * c->hidden);
+    bool is_done =
+        stage(s, "tokens", vision->tokens, (size_t)vision->token_count * c->hidden);
     if (is_done && vision->features != NULL) {
         is_done = stage(s, "features", vision->features,
                         (size_t)vision->fit.grid.tiles_w * vision->fit.grid.tiles_h *

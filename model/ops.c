@@ -1,0 +1,311 @@
+/*
+ * ops.c - norms, activations, rotary positions, softmax and attention over the pool.
+ *
+ * Attention walks the keys in blocks of VL_PANEL and keeps, per query row, the
+ * running maximum and sum of the softmax, so no matrix of scores exists.
+ */
+#include "ops.h"
+
+#include "kernels.h"
+#include "pool.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#define TASK_FLOATS (64u * 1024) /* elementwise work that is worth a task */
+
+typedef struct rows_job {
+    const vl_kernels *kernels;
+    const float *x, *weight, *bias;
+    float *y;
+    size_t rows, n, block;
+    float eps;
+    const float *cos_sin;
+    size_t stride;
+    uint32_t heads, dim, pos0;
+} rows_job;
+
+static void run_rows(vl_pool *pool, rows_job *job, size_t row_floats,
+                     void (*fn)(void *arg, size_t i, uint32_t slot))
+{
+    if (job->rows == 0)
+        return;
+    job->kernels = vl_kernels_get();
+    job->block = TASK_FLOATS / (row_floats > 0 ? row_floats : 1) + 1;
+    vl_pool_run(pool, (job->rows + job->block - 1) / job->block, fn, job);
+}
+
+static size_t block_end(const rows_job *job, size_t i)
+{
+    size_t end = (i + 1) * job->block;
+    return end < job->rows ? end : job->rows;
+}
+
+static void layernorm_task(void *arg, size_t i, uint32_t slot)
+{
+    const rows_job *j = arg;
+    for (size_t r = i * j->block; r < block_end(j, i); r++)
+        j->kernels->layernorm(j->x + r * j->n, j->n, j->weight, j->bias, j->eps,
+                              j->y + r * j->n);
+}
+
+void vl_layernorm(vl_pool *pool, const float *x, size_t rows, size_t n, const float *weight,
+                  const float *bias, float eps, float *y)
+{
+    rows_job job = { .x = x, .weight = weight, .bias = bias, .y = y,
+                     .rows = rows, .n = n, .eps = eps };
+    run_rows(pool, &job, n, layernorm_task);
+}
+
+static void rmsnorm_task(void *arg, size_t i, uint32_t slot)
+{
+    const rows_job *j = arg;
+    for (size_t r = i * j->block; r < block_end(j, i); r++)
+        j->kernels->rmsnorm(j->x + r * j->n, j->n, j->weight, j->eps, j->y + r * j->n);
+}
+
+void vl_rmsnorm(vl_pool *pool, const float *x, size_t rows, size_t n, const float *weight,
+                float eps, float *y)
+{
+    rows_job job = { .x = x, .weight = weight, .y = y, .rows = rows, .n = n, .eps = eps };
+    run_rows(pool, &job, n, rmsnorm_task);
+}
+
+/* "Rows" of one float each: blocks are runs of elements. */
+static void silu_task(void *arg, size_t i, uint32_t slot)
+{
+    const rows_job *j = arg;
+    size_t first = i * j->block;
+    j->kernels->silu_mul(j->y + first, j->x + first, block_end(j, i) - first);
+}
+
+void vl_silu_mul(vl_pool *pool, float *gate, const float *up, size_t n)
+{
+    rows_job job = { .x = up, .y = gate, .rows = n };
+    run_rows(pool, &job, 4, silu_task);
+}
+
+static void rope_task(void *arg, size_t i, uint32_t slot)
+{
+    const rows_job *j = arg;
+    size_t half = j->dim / 2;
+    for (size_t r = i * j->block; r < block_end(j, i); r++) {
+        const float *cosine = j->cos_sin + (j->pos0 + r) * j->dim;
+        const float *sine = cosine + half;
+        for (size_t h = 0; h < j->heads; h++) {
+            float *x = j->y + r * j->stride + h * j->dim;
+            for (size_t d = 0; d < half; d++) {
+                float a = x[d], b = x[d + half];
+                x[d] = a * cosine[d] - b * sine[d];
+                x[d + half] = b * cosine[d] + a * sine[d];
+            }
+        }
+    }
+}
+
+void vl_rope_half(vl_pool *pool, float *x, size_t rows, size_t stride, uint32_t heads,
+                  uint32_t dim, uint32_t pos0, const float *cos_sin)
+{
+    assert(dim % 2 == 0);
+    rows_job job = { .y = x, .rows = rows, .stride = stride, .heads = heads,
+                     .dim = dim, .pos0 = pos0, .cos_sin = cos_sin };
+    run_rows(pool, &job, (size_t)heads * dim, rope_task);
+}
+
+void vl_softmax_row(float *x, size_t n)
+{
+    if (n == 0)
+        return;
+    const vl_kernels *kernels = vl_kernels_get();
+    float sum = kernels->exp_sum(x, n, kernels->max(x, n));
+    kernels->scale(x, 1 / sum, x, n);
+}
+
+/* ---- attention ------------------------------------------------------------ */
+
+#define Q_CHUNK 192u /* query rows of a task: packing of a key block costs it 2 % */
+#define Q_TILE  48u  /* query rows whose scores are in work at once */
+#define DIM_PANELS (VL_HEAD_DIM_MAX / VL_PANEL)
+
+typedef struct attention_scratch {
+    float q[Q_CHUNK * VL_HEAD_DIM_MAX];             /* [rows][dim], times scale */
+    float out[DIM_PANELS][Q_CHUNK * VL_PANEL];      /* not yet divided by sum */
+    float key[VL_HEAD_DIM_MAX * VL_PANEL];          /* [dim][keys] */
+    float value[DIM_PANELS][VL_PANEL * VL_PANEL];   /* [keys][VL_PANEL] */
+    float score[Q_TILE * VL_PANEL];
+    float max[Q_CHUNK], sum[Q_CHUNK];
+} attention_scratch;
+
+_Static_assert(sizeof(attention_scratch) <= VL_SCRATCH_BYTES, "scratch of a task fits");
+
+typedef struct attention_job {
+    const vl_kernels *kernels;
+    const vl_attention_args *args;
+    vl_pool *pool;
+    size_t chunk, chunks; /* query rows of a task, tasks per head */
+} attention_job;
+
+/* Keys that query row `row` sees. */
+static size_t visible(const vl_attention_args *a, size_t row)
+{
+    return a->is_causal ? (size_t)a->rows_k - a->rows_q + row + 1 : a->rows_k;
+}
+
+static void pack_keys(const vl_attention_args *a, const float *k, const float *v,
+                      size_t keys, attention_scratch *s)
+{
+    if (keys < VL_PANEL) {
+        memset(s->key, 0, (size_t)a->dim * VL_PANEL * sizeof(float));
+        memset(s->value, 0, sizeof s->value);
+    }
+    /* Sixteen keys at a time: their lines of the output stay in the cache. */
+    for (size_t i0 = 0; i0 < keys; i0 += 16) {
+        size_t i1 = i0 + 16 < keys ? i0 + 16 : keys;
+        for (size_t d = 0; d < a->dim; d++)
+            for (size_t i = i0; i < i1; i++)
+                s->key[d * VL_PANEL + i] = k[i * a->k_stride + d];
+    }
+    for (size_t p = 0; p * VL_PANEL < a->dim; p++) {
+        size_t cols = a->dim - p * VL_PANEL;
+        cols = cols < VL_PANEL ? cols : VL_PANEL;
+        for (size_t i = 0; i < keys; i++) {
+            float *to = s->value[p] + i * VL_PANEL;
+            memcpy(to, v + i * a->v_stride + p * VL_PANEL, cols * sizeof *to);
+            memset(to + cols, 0, (VL_PANEL - cols) * sizeof *to);
+        }
+    }
+}
+
+/* Turn the scores of one row into weights and rescale what the row has so far. */
+static void softmax_step(const vl_kernels *kernels, attention_scratch *s, size_t r,
+                         float *score, size_t keys, size_t panels)
+{
+    memset(score + keys, 0, (VL_PANEL - keys) * sizeof *score);
+    if (keys == 0)
+        return;
+    float top = kernels->max(score, keys);
+    if (top > s->max[r]) {
+        float factor = expf(s->max[r] - top);
+        s->max[r] = top;
+        s->sum[r] *= factor;
+        for (size_t p = 0; p < panels; p++)
+            kernels->scale(s->out[p] + r * VL_PANEL, factor, s->out[p] + r * VL_PANEL,
+                           VL_PANEL);
+    }
+    s->sum[r] += kernels->exp_sum(score, keys, s->max[r]);
+}
+
+static void attend_block(const attention_job *j, attention_scratch *s, size_t row0,
+                         size_t rows, size_t key0, size_t keys)
+{
+    const vl_attention_args *a = j->args;
+    size_t panels = (a->dim + VL_PANEL - 1) / VL_PANEL;
+    for (size_t r0 = 0; r0 < rows; r0 += Q_TILE) {
+        size_t n = rows - r0 < Q_TILE ? rows - r0 : Q_TILE;
+        if (visible(a, row0 + r0 + n - 1) <= key0)
+            continue;
+        j->kernels->gemm_f32(s->q + r0 * a->dim, a->dim, n, s->key, a->dim, s->score,
+                             false);
+        for (size_t r = 0; r < n; r++) {
+            size_t seen = visible(a, row0 + r0 + r);
+            size_t here = seen <= key0 ? 0 : seen - key0;
+            softmax_step(j->kernels, s, r0 + r, s->score + r * VL_PANEL,
+                         here < keys ? here : keys, panels);
+        }
+        for (size_t p = 0; p < panels; p++)
+            j->kernels->gemm_f32(s->score, VL_PANEL, n, s->value[p], keys,
+                                 s->out[p] + r0 * VL_PANEL, true);
+    }
+}
+
+static void attention_task(void *arg, size_t i, uint32_t slot)
+{
+    const attention_job *j = arg;
+    const vl_attention_args *a = j->args;
+    attention_scratch *s = vl_pool_scratch(j->pool, slot);
+    size_t problem = i / j->chunks, batch = problem / a->heads;
+    size_t column = problem % a->heads * a->dim;
+    size_t row0 = i % j->chunks * j->chunk;
+    size_t rows = a->rows_q - row0 < j->chunk ? a->rows_q - row0 : j->chunk;
+    const float *q = a->q + batch * a->batch_q + row0 * a->q_stride + column;
+    const float *k = a->k + batch * a->batch_k + column;
+    const float *v = a->v + batch * a->batch_v + column;
+    float *out = a->out + batch * a->batch_out + row0 * a->out_stride + column;
+    size_t panels = (a->dim + VL_PANEL - 1) / VL_PANEL;
+
+    for (size_t r = 0; r < rows; r++) {
+        j->kernels->scale(s->q + r * a->dim, a->scale, q + r * a->q_stride, a->dim);
+        s->max[r] = -INFINITY;
+        s->sum[r] = 0;
+    }
+    for (size_t p = 0; p < panels; p++)
+        memset(s->out[p], 0, rows * VL_PANEL * sizeof(float));
+
+    size_t last = visible(a, row0 + rows - 1);
+    for (size_t key0 = 0; key0 < last; key0 += VL_PANEL) {
+        size_t keys = last - key0 < VL_PANEL ? last - key0 : VL_PANEL;
+        pack_keys(a, k + key0 * a->k_stride, v + key0 * a->v_stride, keys, s);
+        attend_block(j, s, row0, rows, key0, keys);
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t p = 0; p < panels; p++) {
+            size_t cols = a->dim - p * VL_PANEL;
+            j->kernels->scale(out + r * a->out_stride + p * VL_PANEL, 1 / s->sum[r],
+                              s->out[p] + r * VL_PANEL,
+                              cols < VL_PANEL ? cols : VL_PANEL);
+        }
+}
+
+/* One query row and head, as in decoding: packing the keys would cost more. */
+static void attention_row_task(void *arg, size_t i, uint32_t slot)
+{
+    const attention_job *j = arg;
+    const vl_attention_args *a = j->args;
+    attention_scratch *s = vl_pool_scratch(j->pool, slot);
+    size_t row = i % a->rows_q, problem = i / a->rows_q, batch = problem / a->heads;
+    size_t column = problem % a->heads * a->dim;
+    const float *k = a->k + batch * a->batch_k + column;
+    const float *v = a->v + batch * a->batch_v + column;
+    j->kernels->scale(s->q, a->scale,
+                      a->q + batch * a->batch_q + row * a->q_stride + column, a->dim);
+    float *sum_v = s->out[0];
+    memset(sum_v, 0, a->dim * sizeof *sum_v);
+    float max = -INFINITY, sum = 0;
+    size_t last = visible(a, row);
+    for (size_t key0 = 0; key0 < last; key0 += VL_PANEL) {
+        size_t keys = last - key0 < VL_PANEL ? last - key0 : VL_PANEL;
+        for (size_t n = 0; n < keys; n++)
+            s->score[n] = j->kernels->dot(s->q, k + (key0 + n) * a->k_stride, a->dim);
+        float top = j->kernels->max(s->score, keys);
+        if (top > max) {
+            float factor = expf(max - top);
+            max = top;
+            sum *= factor;
+            j->kernels->scale(sum_v, factor, sum_v, a->dim);
+        }
+        sum += j->kernels->exp_sum(s->score, keys, max);
+        for (size_t n = 0; n < keys; n++)
+            j->kernels->axpy(sum_v, s->score[n], v + (key0 + n) * a->v_stride, a->dim);
+    }
+    j->kernels->scale(a->out + batch * a->batch_out + row * a->out_stride + column,
+                      1 / sum, sum_v, a->dim);
+}
+
+void vl_attention(vl_pool *pool, const vl_attention_args *args)
+{
+    assert(args->dim > 0 && args->dim <= VL_HEAD_DIM_MAX);
+    assert(!args->is_causal || args->rows_k >= args->rows_q);
+    assert(args->rows_k > 0);
+    size_t problems = args->batches * args->heads;
+    if (problems == 0 || args->rows_q == 0)
+        return;
+    attention_job job = { .kernels = vl_kernels_get(), .args = args, .pool = pool };
+    if (args->rows_q < 4) {
+        vl_pool_run(pool, problems * args->rows_q, attention_row_task, &job);
+        return;
+    }
+    job.chunk = Q_CHUNK;
+    job.chunks = (args->rows_q + job.chunk - 1) / job.chunk;
+    vl_pool_run(pool, problems * job.chunks, attention_task, &job);
+}

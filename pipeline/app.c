@@ -1,0 +1,400 @@
+/*
+ * app.c - messages, folders, opening the model and documents, publishing results.
+ */
+#include "app.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef DOCVL_DATADIR
+#error "the build sets DOCVL_DATADIR"
+#endif
+
+static gboolean is_progress_shown;
+
+static gboolean is_terminal(void)
+{
+    return isatty(STDERR_FILENO) != 0 && g_strcmp0(g_getenv("TERM"), "dumb") != 0;
+}
+
+void dp_progress_end(const dp_app *app)
+{
+    if (is_progress_shown)
+        fputs("\r\033[K", stderr);
+    is_progress_shown = FALSE;
+}
+
+void dp_progress(const dp_app *app, const char *format, ...)
+{
+    if (app->is_quiet || app->is_json_log || !is_terminal())
+        return;
+    va_list list;
+    va_start(list, format);
+    g_autofree char *text = g_strdup_vprintf(format, list);
+    va_end(list);
+    fprintf(stderr, "\r\033[K%s", text);
+    fflush(stderr);
+    is_progress_shown = TRUE;
+}
+
+void dp_message(const dp_app *app, const char *level, const char *format, ...)
+{
+    if (app->is_quiet && strcmp(level, "error") != 0)
+        return;
+    va_list list;
+    va_start(list, format);
+    g_autofree char *text = g_strdup_vprintf(format, list);
+    va_end(list);
+    dp_progress_end(app);
+    if (app->is_json_log) {
+        g_autofree char *valid = g_utf8_make_valid(text, -1);
+        json_t *line = json_pack("{s:s, s:I, s:s}", "level", level, "time",
+                                 (json_int_t)(g_get_real_time() / 1000000), "message", valid);
+        char *dump = json_dumps(line, JSON_COMPACT);
+        fprintf(stderr, "%s\n", dump);
+        free(dump);
+        json_decref(line);
+        return;
+    }
+    const char *no_color = g_getenv("NO_COLOR");
+    gboolean is_red = strcmp(level, "error") == 0 && is_terminal() &&
+                      (no_color == NULL || *no_color == '\0');
+    fprintf(stderr, "%sdocvl: %s%s\n", is_red ? "\033[31m" : "", text, is_red ? "\033[0m" : "");
+}
+
+/* ---- folders --------------------------------------------------------------- */
+
+static char *program_dir(void)
+{
+    g_autofree char *path = g_file_read_link("/proc/self/exe", NULL);
+    return path != NULL ? g_path_get_dirname(path) : g_strdup(".");
+}
+
+char *dp_model_dir(const dp_app *app)
+{
+    if (app->model_dir != NULL)
+        return g_strdup(app->model_dir);
+    const char *env = g_getenv("DOCVL_MODEL");
+    if (env != NULL && *env != '\0')
+        return g_strdup(env);
+    g_autofree char *here = program_dir();
+    g_autofree char *tree = g_build_filename(here, "..", "..", "model", "nano", NULL);
+    g_autofree char *config = g_build_filename(tree, "config.json", NULL);
+    if (g_file_test(config, G_FILE_TEST_EXISTS))
+        return g_canonicalize_filename(tree, NULL);
+    return g_build_filename(DOCVL_DATADIR, "model", NULL);
+}
+
+char **dp_schema_dirs(void)
+{
+    GPtrArray *dirs = g_ptr_array_new();
+    const char *env = g_getenv("DOCVL_SCHEMAS");
+    if (env != NULL && *env != '\0') {
+        g_auto(GStrv) parts = g_strsplit(env, ":", -1);
+        for (char **part = parts; *part != NULL; part++)
+            if (**part != '\0')
+                g_ptr_array_add(dirs, g_strdup(*part));
+    }
+    g_autofree char *here = program_dir();
+    g_autofree char *tree = g_build_filename(here, "..", "..", "schemas", NULL);
+    g_autofree char *probe = g_build_filename(tree, "invoice.yaml", NULL);
+    if (g_file_test(probe, G_FILE_TEST_EXISTS))
+        g_ptr_array_add(dirs, g_canonicalize_filename(tree, NULL));
+    else
+        g_ptr_array_add(dirs, g_build_filename(DOCVL_DATADIR, "schemas", NULL));
+    g_ptr_array_add(dirs, NULL);
+    return (char **)g_ptr_array_free(dirs, FALSE);
+}
+
+dx_engine *dp_open_engine(const dp_app *app, vl_model **model)
+{
+    g_autofree char *dir = dp_model_dir(app);
+    vl_error err = { 0 };
+    vl_model_opts opts = { .threads = (uint32_t)app->threads };
+    const char *compute = g_getenv("DOCVL_COMPUTE");
+    if (g_strcmp0(compute, "fp32") == 0)
+        opts.compute = VL_COMPUTE_FP32;
+    vl_model *opened = vl_model_open(dir, &opts, &err);
+    if (opened == NULL) {
+        dp_message(app, "error", "model %s: %s", dir, err.text);
+        return NULL;
+    }
+    g_autoptr(GError) error = NULL;
+    dx_engine *engine = dx_engine_new(opened, &error);
+    if (engine == NULL) {
+        dp_message(app, "error", "model %s: %s", dir, error->message);
+        vl_model_unref(opened);
+        return NULL;
+    }
+    if (model != NULL)
+        *model = opened;
+    else
+        vl_model_unref(opened);
+    return engine;
+}
+
+/* ---- documents -------------------------------------------------------------- */
+
+static gboolean source_page(void *user, uint32_t index, double *width, double *height,
+                            gboolean *has_text, GError **error)
+{
+    dp_input *input = user;
+    dp_page_info info = { 0 };
+    if (!dp_document_page_info(input->document, index, &info, error))
+        return FALSE;
+    *width = info.width_pt;
+    *height = info.height_pt;
+    *has_text = info.has_text;
+    return TRUE;
+}
+
+static void clear_word(gpointer data)
+{
+    g_free(((dx_word *)data)->text);
+}
+
+static GArray *source_words(void *user, uint32_t index, GError **error)
+{
+    dp_input *input = user;
+    g_autoptr(GArray) from = dp_document_text(input->document, index, error);
+    if (from == NULL)
+        return NULL;
+    GArray *words = g_array_sized_new(FALSE, TRUE, sizeof(dx_word), from->len);
+    g_array_set_clear_func(words, clear_word);
+    for (guint i = 0; i < from->len; i++) {
+        const dp_render_word *w = &g_array_index(from, dp_render_word, i);
+        double em = w->font_size > 0 ? w->font_size : (w->y1 - w->y0) * 0.85;
+        dx_word word = { .text = g_strdup(w->text), .x0 = w->x0, .y0 = w->y0, .x1 = w->x1,
+                         .y1 = w->y1, .em = em, .prob = 1 };
+        g_array_append_val(words, word);
+    }
+    return words;
+}
+
+static gboolean source_picture(void *user, uint32_t index, uint32_t width, uint32_t height,
+                               vl_image *image, GError **error)
+{
+    dp_input *input = user;
+    g_clear_pointer(&input->pixels, dp_pixels_free);
+    input->pixels = dp_document_render(input->document, index, width, height, 1, error);
+    if (input->pixels == NULL)
+        return FALSE;
+    *image = (vl_image){ .data = input->pixels->data, .width = input->pixels->width,
+                         .height = input->pixels->height,
+                         .channels = input->pixels->channels,
+                         .row_bytes = input->pixels->row_bytes };
+    return TRUE;
+}
+
+static gboolean source_picture_size(void *user, uint32_t index, uint32_t *width,
+                                    uint32_t *height, GError **error)
+{
+    dp_input *input = user;
+    dp_page_info info = { 0 };
+    if (!dp_document_page_info(input->document, index, &info, error))
+        return FALSE;
+    *width = info.width_px;
+    *height = info.height_px;
+    return TRUE;
+}
+
+static GBytes *source_attachment(void *user, uint32_t index, char **name, GError **error)
+{
+    dp_input *input = user;
+    return dp_document_attachment(input->document, index, name, error);
+}
+
+static void clear_form_field(gpointer data)
+{
+    g_free(((dx_form_field *)data)->name);
+    g_free(((dx_form_field *)data)->value);
+}
+
+static GArray *source_fields(void *user, GError **error)
+{
+    dp_input *input = user;
+    g_autoptr(GArray) from = dp_document_fields(input->document, error);
+    if (from == NULL)
+        return NULL;
+    GArray *fields = g_array_new(FALSE, TRUE, sizeof(dx_form_field));
+    g_array_set_clear_func(fields, clear_form_field);
+    for (guint i = 0; i < from->len; i++) {
+        const dp_render_field *f = &g_array_index(from, dp_render_field, i);
+        dx_form_field field = { .name = g_strdup(f->name), .value = g_strdup(f->value),
+                                .is_choice = f->is_choice, .page_index = f->page_index,
+                                .x0 = f->x0, .y0 = f->y0, .x1 = f->x1, .y1 = f->y1 };
+        g_array_append_val(fields, field);
+    }
+    return fields;
+}
+
+dp_input *dp_input_open(const dp_app *app, const char *path, GError **error)
+{
+    gboolean is_stdin = strcmp(path, "-") == 0;
+    int fd = is_stdin ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) {
+        int code = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EBUSY ||
+                           errno == ESTALE ? DP_RENDER_TEMPORARY : DP_RENDER_UNREADABLE;
+        g_set_error(error, DP_RENDER_ERROR, code, "%s: %s", path, g_strerror(errno));
+        return NULL;
+    }
+    struct stat st;
+    if (!is_stdin && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+        g_set_error(error, DP_RENDER_ERROR, DP_RENDER_UNREADABLE, "%s: not a regular file", path);
+        close(fd);
+        return NULL;
+    }
+    const char *name = is_stdin ? "stdin" : path;
+    dp_render_opts opts = { .passwords = (const char *const *)app->passwords };
+    dp_document *document = dp_document_open(fd, name, &opts, error);
+    close(fd);
+    if (document == NULL)
+        return NULL;
+    dp_input *input = g_new0(dp_input, 1);
+    const dp_document_info *info = dp_document_get_info(document);
+    input->path = g_strdup(path);
+    input->name = is_stdin ? g_strdup("stdin") : g_path_get_basename(path);
+    input->document = document;
+    input->source = (dx_source){
+        .user = input, .page_count = info->page_count, .page = source_page,
+        .words = source_words, .picture = source_picture, .picture_size = source_picture_size,
+        .attachment_count = info->attachment_count, .attachment = source_attachment,
+        .fields = info->field_count > 0 ? source_fields : NULL,
+    };
+    return input;
+}
+
+void dp_input_free(dp_input *input)
+{
+    if (input == NULL)
+        return;
+    g_clear_pointer(&input->pixels, dp_pixels_free);
+    dp_document_free(input->document);
+    g_free(input->path);
+    g_free(input->name);
+    g_free(input);
+}
+
+gboolean dp_dx_options(const dp_app *app, dx_options *options, GError **error)
+{
+    const char *text = app->text != NULL ? app->text : "auto";
+    if (strcmp(text, "auto") == 0)
+        options->text = DX_TEXT_AUTO;
+    else if (strcmp(text, "always") == 0)
+        options->text = DX_TEXT_ALWAYS;
+    else if (strcmp(text, "never") == 0)
+        options->text = DX_TEXT_NEVER;
+    else {
+        g_set_error(error, DX_ERROR, DX_LIMIT, "--text %s: auto, always or never", text);
+        return FALSE;
+    }
+    options->is_vision_used = g_strcmp0(g_getenv("DOCVL_VISION"), "1") == 0;
+    options->is_free = g_strcmp0(g_getenv("DOCVL_COPY"), "0") == 0;
+    options->cancellable = app->cancellable;
+    return TRUE;
+}
+
+/* ---- outcomes ---------------------------------------------------------------- */
+
+dp_exit dp_exit_of(const GError *error)
+{
+    if (error->domain == DP_RENDER_ERROR)
+        return error->code == DP_RENDER_ENCRYPTED    ? DP_EXIT_ENCRYPTED
+               : error->code == DP_RENDER_TEMPORARY  ? DP_EXIT_TEMPORARY
+               : error->code == DP_RENDER_INTERNAL   ? DP_EXIT_USAGE
+                                                     : DP_EXIT_UNREADABLE;
+    if (error->domain == DX_ERROR)
+        return error->code == DX_SCHEMA || error->code == DX_NOTFOUND ? DP_EXIT_CONFIG
+               : error->code == DX_MODEL ? DP_EXIT_MODEL
+                                         : DP_EXIT_SOME_FAILED;
+    return DP_EXIT_USAGE;
+}
+
+const char *dp_error_name(const GError *error)
+{
+    if (error->domain == DP_RENDER_ERROR) {
+        static const char *const names[] = { "unknown", "unreadable", "encrypted", "limit",
+                                             "crashed", "temporary", "internal" };
+        return error->code > 0 && error->code < (int)G_N_ELEMENTS(names) ? names[error->code]
+                                                                         : names[0];
+    }
+    if (error->domain == DX_ERROR) {
+        static const char *const names[] = { "unknown", "schema", "model", "source",
+                                             "limit", "cancelled", "schema_not_found" };
+        return error->code > 0 && error->code < (int)G_N_ELEMENTS(names) ? names[error->code]
+                                                                         : names[0];
+    }
+    return "internal";
+}
+
+dp_exit dp_tally_exit(const dp_tally *tally, const dp_app *app)
+{
+    if (tally->failed > 0)
+        return tally->ok + tally->review == 0 && tally->failed == 1 ? tally->only
+               : tally->ok + tally->review == 0 && tally->only == DP_EXIT_UNREADABLE
+                   ? DP_EXIT_UNREADABLE
+                   : DP_EXIT_SOME_FAILED;
+    return tally->review > 0 ? DP_EXIT_REVIEW : DP_EXIT_OK;
+}
+
+static gboolean fail_errno(GError **error, const char *what, const char *path)
+{
+    int saved = errno;
+    g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(saved), "%s %s: %s", what, path,
+                g_strerror(saved));
+    return FALSE;
+}
+
+static gboolean write_all(int fd, const char *bytes, gsize length)
+{
+    while (length > 0) {
+        gssize n = write(fd, bytes, length);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return FALSE;
+        bytes += n;
+        length -= (gsize)n;
+    }
+    return TRUE;
+}
+
+gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **error)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+    g_autofree char *base = g_path_get_basename(path);
+    g_autofree char *tmp = g_strdup_printf("%s/.%s.%d.part", dir, base, (int)getpid());
+    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return fail_errno(error, "opening", dir);
+    int fd = open(tmp, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
+    gboolean is_ok = fd >= 0 && write_all(fd, bytes, length) && fsync(fd) == 0;
+    int saved = errno;
+    if (fd >= 0 && close(fd) != 0 && is_ok) {
+        is_ok = FALSE;
+        saved = errno;
+    }
+    if (is_ok && rename(tmp, path) != 0) {
+        is_ok = FALSE;
+        saved = errno;
+    }
+    if (!is_ok) {
+        (void)unlink(tmp); /* nothing more can be done about it */
+        close(dir_fd);
+        errno = saved;
+        return fail_errno(error, "writing", path);
+    }
+    /* A file system without directory sync says EINVAL: the rename stands then. */
+    if (fsync(dir_fd) != 0 && errno != EINVAL) {
+        saved = errno;
+        close(dir_fd);
+        errno = saved;
+        return fail_errno(error, "syncing", dir);
+    }
+    close(dir_fd);
+    return TRUE;
+}

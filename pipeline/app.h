@@ -1,0 +1,90 @@
+/*
+ * app.h - what the commands of docvl share: options, exit codes, messages, documents.
+ */
+#ifndef DP_APP_H
+#define DP_APP_H
+
+#include "dx.h"
+#include "render.h"
+
+/* Stable: add, never renumber. */
+typedef enum dp_exit {
+    DP_EXIT_OK = 0,
+    DP_EXIT_USAGE = 1,      /* usage or internal */
+    DP_EXIT_UNREADABLE = 2,
+    DP_EXIT_SOME_FAILED = 3,
+    DP_EXIT_REVIEW = 4,
+    DP_EXIT_MODEL = 7,
+    DP_EXIT_ENCRYPTED = 8,
+    DP_EXIT_CONFIG = 9,
+    DP_EXIT_TEMPORARY = 75,
+    DP_EXIT_INTERRUPTED = 130,
+    DP_EXIT_TERMINATED = 143,
+} dp_exit;
+
+typedef struct dp_app {
+    char *model_dir;
+    int threads;
+    gboolean is_json_log, is_quiet;
+    char **passwords;
+    char *text;          /* auto, always, never */
+    GCancellable *cancellable;
+} dp_app;
+
+/* Messages on stderr: "docvl: text", or a JSON line with --json. */
+void dp_message(const dp_app *app, const char *level, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+/* A line that is overwritten by the next; on a terminal only. */
+void dp_progress(const dp_app *app, const char *format, ...) G_GNUC_PRINTF(2, 3);
+void dp_progress_end(const dp_app *app);
+
+/* Folders: option, environment, build tree, installed.  Caller frees. */
+char *dp_model_dir(const dp_app *app);
+char **dp_schema_dirs(void);
+
+/* Open model and engine; on failure says why and returns NULL (exit DP_EXIT_MODEL). */
+dx_engine *dp_open_engine(const dp_app *app, vl_model **model);
+
+/* A document as a dx_source.  `path` may be "-". */
+typedef struct dp_input {
+    char *path, *name;
+    dp_document *document;
+    dp_pixels *pixels; /* of the last picture asked for */
+    dx_source source;
+} dp_input;
+
+dp_input *dp_input_open(const dp_app *app, const char *path, GError **error);
+void dp_input_free(dp_input *input);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_input, dp_input_free)
+
+/* Options of the extractors as the command line gave them. */
+gboolean dp_dx_options(const dp_app *app, dx_options *options, GError **error);
+
+/* Exit code that an error stands for. */
+dp_exit dp_exit_of(const GError *error);
+const char *dp_error_name(const GError *error);
+/* The exit code of a run over several documents. */
+typedef struct dp_tally {
+    guint ok, review, failed;
+    dp_exit only; /* exit code of the last failure */
+} dp_tally;
+dp_exit dp_tally_exit(const dp_tally *tally, const dp_app *app);
+
+/* Write `bytes` to `path` so that a reader never sees half of it and a crash loses
+ * nothing: temporary name in the same folder, fsync, rename, fsync of the folder. */
+gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **error);
+
+/* {"a": {"value": …}} to {"a": …}, all the way down. */
+json_t *dp_plain(const json_t *node);
+/* One line of the minimal view (section 4.6); `header` gives the column names. */
+char *dp_csv_header(void);
+char *dp_csv_line(const json_t *result);
+
+int dp_cmd_extract(dp_app *app, int argc, char **argv);
+int dp_cmd_read(dp_app *app, int argc, char **argv);
+int dp_cmd_classify(dp_app *app, int argc, char **argv);
+int dp_cmd_schema(dp_app *app, int argc, char **argv);
+int dp_cmd_model(dp_app *app, int argc, char **argv);
+int dp_cmd_doctor(dp_app *app, int argc, char **argv);
+
+#endif

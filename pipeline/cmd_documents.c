@@ -1,0 +1,347 @@
+/*
+ * cmd_documents.c - extract, read and classify: the commands that walk over documents.
+ */
+#include "app.h"
+
+#include <string.h>
+
+typedef struct run {
+    dp_app *app;
+    char *schema_name, *out_dir, *format, *labels;
+    gboolean is_auto, is_plain, is_boxes;
+    dx_engine *engine;
+    const vl_model_info *model;
+    dx_options options;
+    char **dirs;
+    guint index, count;
+    gint64 started;
+} run;
+
+static const char *current_name;
+
+static void show_progress(void *user, const char *stage, uint32_t page, uint32_t pages)
+{
+    run *r = user;
+    double seconds = (double)(g_get_monotonic_time() - r->started) / 1e6;
+    double eta = r->index > 0 ? seconds / r->index * (r->count - r->index) : 0;
+    if (r->index > 0)
+        dp_progress(r->app, "[%u/%u] %s: page %u of %u, %s (about %.0f s left)", r->index + 1,
+                    r->count, current_name, page, pages, stage, eta);
+    else
+        dp_progress(r->app, "[%u/%u] %s: page %u of %u, %s", r->index + 1, r->count,
+                    current_name, page, pages, stage);
+}
+
+static int parse(run *r, int *argc, char ***argv, const char *summary,
+                 const GOptionEntry *entries)
+{
+    g_autoptr(GOptionContext) context = g_option_context_new("FILE…");
+    g_option_context_set_summary(context, summary);
+    g_option_context_add_main_entries(context, entries, NULL);
+    g_autoptr(GError) error = NULL;
+    if (!g_option_context_parse(context, argc, argv, &error)) {
+        dp_message(r->app, "error", "%s", error->message);
+        return DP_EXIT_USAGE;
+    }
+    if (*argc < 2) {
+        dp_message(r->app, "error", "no FILE given (\"-\" is stdin)");
+        return DP_EXIT_USAGE;
+    }
+    if (!dp_dx_options(r->app, &r->options, &error)) {
+        dp_message(r->app, "error", "%s", error->message);
+        return DP_EXIT_USAGE;
+    }
+    r->options.progress = show_progress;
+    r->options.user = r;
+    r->count = (guint)*argc - 1;
+    r->started = g_get_monotonic_time();
+    return DP_EXIT_OK;
+}
+
+static gboolean open_engine(run *r)
+{
+    vl_model *model = NULL;
+    r->engine = dp_open_engine(r->app, &model);
+    if (r->engine == NULL)
+        return FALSE;
+    r->model = vl_model_get_info(model);
+    vl_model_unref(model); /* the engine holds its own reference */
+    return TRUE;
+}
+
+static void note_failure(run *r, dp_tally *tally, const char *path, const GError *error)
+{
+    tally->failed++;
+    tally->only = dp_exit_of(error);
+    const char *at = strstr(error->message, path) == NULL ? path : NULL;
+    dp_message(r->app, "error", "%s%s%s", at != NULL ? at : "", at != NULL ? ": " : "",
+               error->message);
+}
+
+/* ---- extract ------------------------------------------------------------------ */
+
+static dx_schema *schema_for(run *r, const dp_input *input, json_t **class_, GError **error)
+{
+    if (!r->is_auto)
+        return dx_schema_load(r->schema_name, (const char *const *)r->dirs, error);
+    *class_ = dx_classify(r->engine, &input->source, &r->options, error);
+    if (*class_ == NULL)
+        return NULL;
+    const char *label = json_string_value(json_object_get(*class_, "label"));
+    const char *name = g_strcmp0(label, "receipt") == 0 ? "receipt"
+                       : g_strcmp0(label, "invoice") == 0 || g_strcmp0(label, "credit note") == 0 ||
+                               g_strcmp0(label, "reminder") == 0 ? "invoice" : "form";
+    return dx_schema_load(name, (const char *const *)r->dirs, error);
+}
+
+static json_t *engine_facts(const run *r, const dx_schema *schema)
+{
+    const char *text = r->options.text == DX_TEXT_ALWAYS  ? "always"
+                       : r->options.text == DX_TEXT_NEVER ? "never" : "auto";
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:b, s:b}}", "version", DOCVL_VERSION,
+                     "model", r->model->name, "model_sha256", r->model->sha256,
+                     "schema_sha256", dx_schema_sha256(schema), "compute", r->model->compute,
+                     "options", "text", text, "vision", (int)r->options.is_vision_used, "copy",
+                     (int)!r->options.is_free);
+}
+
+static json_t *extract_one(run *r, const char *path, GError **error)
+{
+    g_autoptr(dp_input) input = dp_input_open(r->app, path, error);
+    if (input == NULL)
+        return NULL;
+    json_t *class_ = NULL;
+    g_autoptr(dx_schema) schema = schema_for(r, input, &class_, error);
+    json_t *result = schema != NULL
+                         ? dx_extract(r->engine, &input->source, schema, &r->options, error) : NULL;
+    if (result == NULL) {
+        json_decref(class_);
+        return NULL;
+    }
+    if (class_ != NULL)
+        json_object_set_new(result, "class", class_);
+    const dp_document_info *info = dp_document_get_info(input->document);
+    json_object_set_new(result, "file", json_string(input->name));
+    json_object_set_new(result, "doc_id", json_string(info->sha256));
+    json_object_set_new(result, "engine", engine_facts(r, schema));
+    return result;
+}
+
+/* A failed document has its envelope too: nothing is skipped in silence. */
+static json_t *failed_result(const char *path, const GError *error)
+{
+    g_autofree char *base = strcmp(path, "-") == 0 ? g_strdup("stdin") : g_path_get_basename(path);
+    g_autofree char *name = g_utf8_make_valid(base, -1);
+    g_autofree char *text = g_utf8_make_valid(error->message, -1);
+    return json_pack("{s:s, s:s, s:{s:s, s:s}}", "file", name, "status", "failed", "error", "code",
+                     dp_error_name(error), "message", text);
+}
+
+static gboolean emit(run *r, const char *path, json_t *result, GError **error)
+{
+    g_autofree char *text = NULL;
+    if (strcmp(r->format, "csv") == 0) {
+        g_autofree char *line = dp_csv_line(result);
+        text = g_strconcat(line, "\n", NULL);
+    } else {
+        json_t *shown = json_incref(result);
+        if (r->is_plain) {
+            shown = json_copy(result);
+            json_t *fields = json_object_get(result, "fields");
+            if (fields != NULL)
+                json_object_set_new(shown, "fields", dp_plain(fields));
+        }
+        gboolean is_line = strcmp(r->format, "jsonl") == 0;
+        char *dump = json_dumps(shown, is_line ? JSON_COMPACT | JSON_REAL_PRECISION(6)
+                                               : JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+        text = g_strconcat(dump, "\n", NULL);
+        free(dump);
+        json_decref(shown);
+    }
+    if (r->out_dir == NULL) {
+        fputs(text, stdout);
+        return TRUE;
+    }
+    g_autofree char *base = strcmp(path, "-") == 0 ? g_strdup("stdin") : g_path_get_basename(path);
+    g_autofree char *name = g_strconcat(base, ".", r->format, NULL);
+    g_autofree char *target = g_build_filename(r->out_dir, name, NULL);
+    return dp_publish(target, text, strlen(text), error);
+}
+
+static gboolean is_format(const char *format)
+{
+    return strcmp(format, "json") == 0 || strcmp(format, "jsonl") == 0 ||
+           strcmp(format, "csv") == 0;
+}
+
+static void extract_all(run *r, char **files, dp_tally *tally)
+{
+    for (r->index = 0; r->index < r->count; r->index++) {
+        if (g_cancellable_is_cancelled(r->app->cancellable))
+            return;
+        const char *path = current_name = files[r->index];
+        g_autoptr(GError) error = NULL;
+        json_t *result = extract_one(r, path, &error);
+        if (result == NULL && g_cancellable_is_cancelled(r->app->cancellable))
+            return;
+        const char *status = json_string_value(json_object_get(result, "status"));
+        if (result == NULL) {
+            note_failure(r, tally, path, error);
+            if (r->out_dir != NULL || strcmp(r->format, "json") != 0)
+                result = failed_result(path, error);
+        } else if (g_strcmp0(status, "ok") == 0) {
+            tally->ok++;
+        } else if (g_strcmp0(status, "review") == 0) {
+            tally->review++;
+            if (r->out_dir != NULL)
+                dp_message(r->app, "info", "%s: needs review", path);
+        } else {
+            tally->failed++;
+            tally->only = DP_EXIT_SOME_FAILED;
+        }
+        g_autoptr(GError) write_error = NULL;
+        if (result != NULL && !emit(r, path, result, &write_error)) {
+            dp_message(r->app, "error", "%s", write_error->message);
+            tally->failed++;
+            tally->only = DP_EXIT_TEMPORARY;
+        }
+        json_decref(result);
+    }
+}
+
+int dp_cmd_extract(dp_app *app, int argc, char **argv)
+{
+    run r = { .app = app };
+    const GOptionEntry entries[] = {
+        { "schema", 's', 0, G_OPTION_ARG_FILENAME, &r.schema_name, "Schema by name or path", "NAME" },
+        { "auto", 0, 0, G_OPTION_ARG_NONE, &r.is_auto, "Choose the schema by classification (default)", NULL },
+        { "output", 'o', 0, G_OPTION_ARG_FILENAME, &r.out_dir, "Write DIR/<file name>.json", "DIR" },
+        { "format", 'f', 0, G_OPTION_ARG_STRING, &r.format, "json, jsonl or csv", "FORMAT" },
+        { "plain", 0, 0, G_OPTION_ARG_NONE, &r.is_plain, "Values alone, without their envelope", NULL },
+        { NULL },
+    };
+    int code = parse(&r, &argc, &argv, "Turns documents into checked JSON.", entries);
+    if (code != DP_EXIT_OK)
+        return code;
+    if (r.format == NULL)
+        r.format = g_strdup("json");
+    if (!is_format(r.format) || (r.is_auto && r.schema_name != NULL)) {
+        dp_message(app, "error", !is_format(r.format) ? "--format %s: json, jsonl or csv"
+                                                      : "--auto and --schema exclude each other%.0s",
+                   r.format);
+        return DP_EXIT_USAGE;
+    }
+    r.is_auto = r.schema_name == NULL;
+    r.dirs = dp_schema_dirs();
+    g_autoptr(GError) error = NULL;
+    if (!r.is_auto) { /* a wrong schema is found before any document is opened */
+        g_autoptr(dx_schema) schema =
+            dx_schema_load(r.schema_name, (const char *const *)r.dirs, &error);
+        if (schema == NULL) {
+            dp_message(app, "error", "schema %s: %s", r.schema_name, error->message);
+            return DP_EXIT_CONFIG;
+        }
+    }
+    if (r.out_dir != NULL && g_mkdir_with_parents(r.out_dir, 0755) != 0) {
+        dp_message(app, "error", "%s: %s", r.out_dir, g_strerror(errno));
+        return DP_EXIT_USAGE;
+    }
+    if (!open_engine(&r))
+        return DP_EXIT_MODEL;
+    if (strcmp(r.format, "csv") == 0 && r.out_dir == NULL) {
+        g_autofree char *header = dp_csv_header();
+        puts(header);
+    }
+    dp_tally tally = { 0 };
+    extract_all(&r, argv + 1, &tally);
+    dx_engine_free(r.engine);
+    return (int)dp_tally_exit(&tally, app);
+}
+
+/* ---- read and classify --------------------------------------------------------- */
+
+typedef json_t *(*work)(dx_engine *, const dx_source *, const dx_options *, GError **);
+
+static void print_read(run *r, const dp_input *input, json_t *result)
+{
+    if (r->is_boxes) {
+        json_object_set_new(result, "file", json_string(input->name));
+        char *dump = json_dumps(result, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        puts(dump);
+        free(dump);
+        return;
+    }
+    gsize i;
+    json_t *page;
+    json_array_foreach(json_object_get(result, "pages"), i, page) {
+        if (i > 0)
+            fputs("\f", stdout);
+        puts(json_string_value(json_object_get(page, "text")));
+    }
+}
+
+static void print_class(run *r, const dp_input *input, json_t *result)
+{
+    json_t *line = json_pack("{s:s, s:O}", "file", input->name, "class", result);
+    char *dump = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    puts(dump);
+    free(dump);
+    json_decref(line);
+}
+
+static int walk(run *r, char **files, work job, void (*print)(run *, const dp_input *, json_t *))
+{
+    if (!open_engine(r))
+        return DP_EXIT_MODEL;
+    dp_tally tally = { 0 };
+    for (r->index = 0; r->index < r->count; r->index++) {
+        if (g_cancellable_is_cancelled(r->app->cancellable))
+            break;
+        g_autoptr(GError) error = NULL;
+        current_name = files[r->index];
+        g_autoptr(dp_input) input = dp_input_open(r->app, files[r->index], &error);
+        json_t *result = input != NULL ? job(r->engine, &input->source, &r->options, &error) : NULL;
+        if (result == NULL) {
+            note_failure(r, &tally, files[r->index], error);
+            continue;
+        }
+        dp_progress_end(r->app);
+        print(r, input, result);
+        json_decref(result);
+        tally.ok++;
+    }
+    dx_engine_free(r->engine);
+    return (int)dp_tally_exit(&tally, r->app);
+}
+
+int dp_cmd_read(dp_app *app, int argc, char **argv)
+{
+    run r = { .app = app };
+    const GOptionEntry entries[] = {
+        { "boxes", 0, 0, G_OPTION_ARG_NONE, &r.is_boxes, "Words with boxes, a JSON line a document", NULL },
+        { NULL },
+    };
+    int code = parse(&r, &argc, &argv, "Prints the text of documents, a form feed between pages.", entries);
+    return code != DP_EXIT_OK ? code : walk(&r, argv + 1, dx_read, print_read);
+}
+
+int dp_cmd_classify(dp_app *app, int argc, char **argv)
+{
+    run r = { .app = app };
+    const GOptionEntry entries[] = {
+        { "labels", 'l', 0, G_OPTION_ARG_STRING, &r.labels, "Classes to choose from, at least two", "A,B,…" },
+        { NULL },
+    };
+    int code = parse(&r, &argc, &argv, "Names the kind of each document, a JSON line each.", entries);
+    if (code != DP_EXIT_OK)
+        return code;
+    g_auto(GStrv) labels = r.labels != NULL ? g_strsplit(r.labels, ",", -1) : NULL;
+    for (char **label = labels; label != NULL && *label != NULL; label++)
+        g_strstrip(*label);
+    if (labels != NULL && (g_strv_length(labels) < 2 || g_strv_contains((const char *const *)labels, ""))) {
+        dp_message(app, "error", "--labels %s: at least two names, none empty", r.labels);
+        return DP_EXIT_USAGE;
+    }
+    r.options.labels = (const char *const *)labels;
+    return walk(&r, argv + 1, dx_classify, print_class);
+}

@@ -1,0 +1,139 @@
+/*
+ * main.c - the docvl program: global options, the command table, signals.
+ */
+#include "app.h"
+
+#include <glib-unix.h>
+#include <locale.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name, *arguments, *help;
+    int (*run)(dp_app *app, int argc, char **argv);
+} commands[] = {
+    { "extract", "FILE...", "documents to checked JSON", dp_cmd_extract },
+    { "read", "FILE...", "documents to text", dp_cmd_read },
+    { "classify", "FILE...", "name the kind of each document", dp_cmd_classify },
+    { "schema", "list | show NAME | check FILE", "document types", dp_cmd_schema },
+    { "model", "info", "facts about the model", dp_cmd_model },
+    { "doctor", "", "check that everything works here", dp_cmd_doctor },
+};
+
+static volatile sig_atomic_t caught;
+static GCancellable *cancellable;
+
+static void on_signal(int number)
+{
+    caught = number;
+}
+
+/* g_cancellable_cancel() is not safe in a signal handler, so a thread looks. */
+static gpointer watch_signals(gpointer unused)
+{
+    while (caught == 0)
+        g_usleep(20000);
+    g_cancellable_cancel(cancellable);
+    return NULL;
+}
+
+static void print_help(FILE *out)
+{
+    fputs("Usage: docvl [--model DIR] [--threads N] [--json] [--quiet] COMMAND ...\n\n"
+          "PDFs and scans in, checked JSON out; nothing leaves the machine.\n\nCommands:\n", out);
+    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
+        fprintf(out, "  %-9s %-30s %s\n", commands[i].name, commands[i].arguments,
+                commands[i].help);
+    fputs("\nGlobal options (before or after the command):\n"
+          "  --model DIR      folder of the model (config.json, tokenizer.json, weights)\n"
+          "  --threads N      threads, default one per CPU\n"
+          "  --password P     password for encrypted PDFs, may be repeated\n"
+          "  --text WHEN      use the PDF's text layer: auto, always, never\n"
+          "  --json           messages as JSON lines\n"
+          "  --quiet          errors only\n"
+          "  --version        version\n\n"
+          "Exit codes: 0 ok, 1 usage or internal, 2 input unreadable, 3 some documents\n"
+          "failed, 4 some need review, 7 model missing or damaged, 8 encrypted, 9 schema\n"
+          "or configuration error, 75 temporary, 130/143 interrupted.\n"
+          "`docvl COMMAND --help` shows the options of a command.\n", out);
+}
+
+static gboolean add_global_options(GOptionContext *context, dp_app *app)
+{
+    const GOptionEntry entries[] = {
+        { "model", 0, 0, G_OPTION_ARG_FILENAME, &app->model_dir, "Folder of the model", "DIR" },
+        { "threads", 0, 0, G_OPTION_ARG_INT, &app->threads, "Threads", "N" },
+        { "password", 0, 0, G_OPTION_ARG_STRING_ARRAY, &app->passwords, "PDF password", "P" },
+        { "text", 0, 0, G_OPTION_ARG_STRING, &app->text, "auto, always or never", "WHEN" },
+        { "json", 0, 0, G_OPTION_ARG_NONE, &app->is_json_log, "Messages as JSON lines", NULL },
+        { "quiet", 0, 0, G_OPTION_ARG_NONE, &app->is_quiet, "Errors only", NULL },
+        { NULL },
+    };
+    g_option_context_add_main_entries(context, entries, NULL);
+    return TRUE;
+}
+
+/* Take the global options out of argv wherever they stand; the rest is the command's. */
+static gboolean parse_globals(dp_app *app, int *argc, char ***argv, GError **error)
+{
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    add_global_options(context, app);
+    g_option_context_set_help_enabled(context, FALSE);
+    g_option_context_set_ignore_unknown_options(context, TRUE);
+    return g_option_context_parse(context, argc, argv, error);
+}
+
+static int run_command(dp_app *app, int argc, char **argv)
+{
+    const char *name = argv[1];
+    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
+        if (strcmp(commands[i].name, name) != 0)
+            continue;
+        struct sigaction action = { .sa_handler = on_signal };
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+        signal(SIGPIPE, SIG_IGN);
+        g_thread_unref(g_thread_new("signals", watch_signals, NULL));
+        int code = commands[i].run(app, argc - 1, argv + 1);
+        dp_progress_end(app);
+        if (fflush(stdout) != 0 && code == DP_EXIT_OK) {
+            dp_message(app, "error", "writing the output: %s", g_strerror(errno));
+            code = DP_EXIT_USAGE;
+        }
+        if (caught != 0)
+            code = caught == SIGINT ? DP_EXIT_INTERRUPTED : DP_EXIT_TERMINATED;
+        return code;
+    }
+    dp_message(app, "error", "unknown command \"%s\" (docvl --help lists them)", name);
+    return DP_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_CTYPE, "");
+    dp_app app = { .cancellable = cancellable = g_cancellable_new() };
+    g_autoptr(GError) error = NULL;
+    if (!parse_globals(&app, &argc, &argv, &error)) {
+        dp_message(&app, "error", "%s", error->message);
+        return DP_EXIT_USAGE;
+    }
+    if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+        puts("docvl " DOCVL_VERSION);
+        return DP_EXIT_OK;
+    }
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                      strcmp(argv[1], "help") == 0)) {
+        print_help(stdout);
+        return DP_EXIT_OK;
+    }
+    if (argc < 2 || argv[1][0] == '-') {
+        print_help(stderr);
+        return DP_EXIT_USAGE;
+    }
+    if (app.threads < 0 || app.threads > 1024) {
+        dp_message(&app, "error", "--threads %d: 0 to 1024", app.threads);
+        return DP_EXIT_USAGE;
+    }
+    return run_command(&app, argc, argv);
+}
