@@ -15,7 +15,7 @@
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_session, dx_session_free)
 
-#define LABEL_BIAS   5.0  /* logits that a perfect place beside a label is worth */
+#define LABEL_BIAS   2.0  /* logits that a perfect place beside a label is worth */
 #define WORDS_MAX    14   /* of one free value */
 #define LINES_MAX    5    /* of one address */
 #define ROWS_MAX     40   /* of one list on one page */
