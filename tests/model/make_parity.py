@@ -216,6 +216,13 @@ def picture():
     return np.clip(a, 0, 255).astype(np.uint8)
 
 
+def reach(k, high, other, height):
+    """How near two answers must be to name one character (model/training/reading.py)."""
+    narrow = CHARS[k - 1] in "iIl1jft|!.,:;'()[]"
+    share = .22 if k != other else .2 if narrow else .36
+    return min(max(2.2, share * max(high, height)), 8)
+
+
 def characters(logits, gw, gh):
     """Characters of the text head after the rule of votes, in canvas pixels."""
     out, stride, edge, wide = [], TILE - OVERLAP, OVERLAP // 2, PATCH // ANCHORS
@@ -240,11 +247,12 @@ def characters(logits, gw, gh):
     for p, x, y, k, height, gap in out:
         near = [c for c in chars
                 if abs(int(c[1]) // 8 - int(x) // 8) < 2 and abs(int(c[2]) // 8 - int(y) // 8) < 2
-                and abs(c[2] - y) < max(5, .35 * height) and abs(c[1] - x) < 2.2]
+                and abs(c[2] - y) < max(5, .35 * height)
+                and abs(c[1] - x) < reach(c[3], c[4], k, height)]
         if not near:
             chars.append([p, x, y, k, height, gap, p])
         else:
-            hit = min(near, key=lambda c: abs(c[1] - x))
+            hit = min(near, key=lambda c: abs(c[1] - x) / reach(c[3], c[4], k, height))
             hit[6] += p if hit[3] == k else 0
     return [c for c in chars if c[6] >= .5]
 
