@@ -12,13 +12,21 @@
 static const struct {
     const char *name, *arguments, *help;
     int (*run)(dp_app *app, int argc, char **argv);
+    const char *options;
 } commands[] = {
-    { "extract", "FILE...", "documents to checked JSON", dp_cmd_extract },
-    { "read", "FILE...", "documents to text", dp_cmd_read },
-    { "classify", "FILE...", "name the kind of each document", dp_cmd_classify },
-    { "schema", "list | show NAME | check FILE", "document types", dp_cmd_schema },
-    { "model", "info", "facts about the model", dp_cmd_model },
-    { "doctor", "", "check that everything works here", dp_cmd_doctor },
+    { "extract", "FILE...", "documents to checked JSON", dp_cmd_extract,
+      "  -s, --schema NAME    schema by name or path\n"
+      "  --auto               choose the schema by classification (default)\n"
+      "  -o, --output DIR     write DIR/<file name>.json instead of to stdout\n"
+      "  -f, --format FORMAT  json, jsonl or csv\n"
+      "  --plain              values alone, without their envelope\n" },
+    { "read", "FILE...", "documents to text", dp_cmd_read,
+      "  --boxes              words with boxes, a JSON line a document\n" },
+    { "classify", "FILE...", "name the kind of each document", dp_cmd_classify,
+      "  -l, --labels A,B,C   classes to choose from, at least two\n" },
+    { "schema", "list | show NAME | check FILE", "document types", dp_cmd_schema, "" },
+    { "model", "info", "facts about the model", dp_cmd_model, "" },
+    { "doctor", "", "check that everything works here", dp_cmd_doctor, "" },
 };
 
 static volatile sig_atomic_t caught;
@@ -38,14 +46,9 @@ static gpointer watch_signals(gpointer unused)
     return NULL;
 }
 
-static void print_help(FILE *out)
+static void print_globals(FILE *out)
 {
-    fputs("Usage: docvl [--model DIR] [--threads N] [--json] [--quiet] COMMAND ...\n\n"
-          "PDFs and scans in, checked JSON out; nothing leaves the machine.\n\nCommands:\n", out);
-    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
-        fprintf(out, "  %-9s %-30s %s\n", commands[i].name, commands[i].arguments,
-                commands[i].help);
-    fputs("\nGlobal options (before or after the command):\n"
+    fputs("Global options (before or after the command):\n"
           "  --model DIR      folder of the model (config.json, tokenizer.json, weights)\n"
           "  --threads N      threads, default one per CPU\n"
           "  --password P     password for encrypted PDFs, may be repeated\n"
@@ -58,6 +61,34 @@ static void print_help(FILE *out)
           "or configuration error, 75 temporary, 130/143 interrupted.\n"
           "`docvl COMMAND --help` shows the options of a command.\n", out);
 }
+
+static void print_help(FILE *out)
+{
+    fputs("Usage: docvl [--model DIR] [--threads N] [--json] [--quiet] COMMAND ...\n\n"
+          "PDFs and scans in, checked JSON out; nothing leaves the machine.\n\nCommands:\n", out);
+    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
+        fprintf(out, "  %-9s %-30s %s\n", commands[i].name, commands[i].arguments,
+                commands[i].help);
+    fputs("\n", out);
+    print_globals(out);
+}
+
+static void print_command_help(gsize i)
+{
+    printf("Usage: docvl %s [OPTIONS] %s\n\n%s\n\n%s\n", commands[i].name,
+           commands[i].arguments, commands[i].help, commands[i].options);
+    print_globals(stdout);
+}
+
+/* Is help asked for, before a "--"? */
+static gboolean wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return TRUE;
+    return FALSE;
+}
+
 
 static gboolean add_global_options(GOptionContext *context, dp_app *app)
 {
@@ -81,7 +112,17 @@ static gboolean parse_globals(dp_app *app, int *argc, char ***argv, GError **err
     add_global_options(context, app);
     g_option_context_set_help_enabled(context, FALSE);
     g_option_context_set_ignore_unknown_options(context, TRUE);
-    return g_option_context_parse(context, argc, argv, error);
+    /* what stands behind "--" are file names, whatever they look like */
+    int all = *argc, head = 1;
+    while (head < all && strcmp((*argv)[head], "--") != 0)
+        head++;
+    int left = head;
+    if (!g_option_context_parse(context, &left, argv, error))
+        return FALSE;
+    memmove(*argv + left, *argv + head, (size_t)(all - head) * sizeof **argv);
+    *argc = left + all - head;
+    (*argv)[*argc] = NULL;
+    return TRUE;
 }
 
 static int run_command(dp_app *app, int argc, char **argv)
@@ -90,6 +131,10 @@ static int run_command(dp_app *app, int argc, char **argv)
     for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
         if (strcmp(commands[i].name, name) != 0)
             continue;
+        if (wants_help(argc - 1, argv + 1)) {
+            print_command_help(i);
+            return DP_EXIT_OK;
+        }
         struct sigaction action = { .sa_handler = on_signal };
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
@@ -97,7 +142,7 @@ static int run_command(dp_app *app, int argc, char **argv)
         g_thread_unref(g_thread_new("signals", watch_signals, NULL));
         int code = commands[i].run(app, argc - 1, argv + 1);
         dp_progress_end(app);
-        if (fflush(stdout) != 0 && code == DP_EXIT_OK) {
+        if (fflush(stdout) != 0 || ferror(stdout)) {
             dp_message(app, "error", "writing the output: %s", g_strerror(errno));
             code = DP_EXIT_USAGE;
         }

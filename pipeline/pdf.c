@@ -1,276 +1,325 @@
 /*
- * pdf.c - PDF through poppler-glib: pixels, words with boxes, embedded files, form fields.
+ * pdf.c - PDF pages through Poppler and cairo.
+ *
+ * cairo surfaces end at 32,767 pixels per side and cost four bytes per pixel, so a
+ * page is drawn as tiles of bounded size that join without a seam.
  */
-#include "pages.h"
+#include "pdf.h"
+#include "render_proto.h"
 
-#include <cairo.h>
 #include <math.h>
 #include <poppler.h>
 #include <string.h>
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(PopplerPage, g_object_unref)
+#define TILE_SIDE_MAX   16384u
+#define TILE_PIXELS_MAX (32u << 20)
+#define IMAGES_MAX      64u   /* pictures of a page that are measured */
+#define PROBE_SIDE      256.0 /* pixels of the drawing that looks for visible text */
 
-static gboolean pdf_page(dp_pages *pages, uint32_t index, dp_render_reply *r, GError **error)
+PopplerPage *dp_pdf_page(dp_pdf *pdf, uint32_t page_index, GError **error)
 {
-    g_autoptr(PopplerPage) page = poppler_document_get_page(pages->state, (int)index);
+    g_assert(page_index < pdf->page_count);
+    PopplerPage *page = poppler_document_get_page(pdf->document, (int)page_index);
+    double width = 0, height = 0;
+    if (page != NULL)
+        poppler_page_get_size(page, &width, &height);
+    if (isfinite(width) && isfinite(height) && width > 0 && height > 0)
+        return page;
+    g_clear_object(&page);
+    g_set_error(error, DP_RENDER_ERROR, DP_RENDER_UNREADABLE,
+                "page %u: the page is damaged", page_index + 1);
+    return NULL;
+}
+
+/* Poppler does not tell whether the empty password was needed; the trailer does. */
+static gboolean has_encrypt_entry(const dp_source *source)
+{
+    const uint8_t *at = source->data, *end = at + source->bytes;
+    while ((at = memmem(at, (size_t)(end - at), "/Encrypt", 8)) != NULL) {
+        at += 8;
+        const uint8_t *next = at;
+        while (next < end && g_ascii_isspace(*next))
+            next++;
+        if (next < end && (g_ascii_isdigit(*next) || *next == '<'))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static PopplerDocument *open_with(GBytes *bytes, const dp_source *source, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    PopplerDocument *document = poppler_document_new_from_bytes(bytes, NULL, &local);
+    for (char **p = source->passwords; document == NULL && p != NULL && *p != NULL; p++) {
+        if (!g_error_matches(local, POPPLER_ERROR, POPPLER_ERROR_ENCRYPTED))
+            break;
+        g_clear_error(&local);
+        document = poppler_document_new_from_bytes(bytes, *p, &local);
+    }
+    if (document != NULL)
+        return document;
+    if (g_error_matches(local, POPPLER_ERROR, POPPLER_ERROR_ENCRYPTED))
+        g_set_error_literal(error, DP_RENDER_ERROR, DP_RENDER_ENCRYPTED,
+                            "encrypted, and none of the passwords opens it");
+    else
+        g_set_error_literal(error, DP_RENDER_ERROR, DP_RENDER_UNREADABLE,
+                            "the PDF structure is damaged");
+    return NULL;
+}
+
+dp_pdf *dp_pdf_open(const dp_source *source, GError **error)
+{
+    g_autoptr(GBytes) bytes = g_bytes_new_static(source->data, source->bytes);
+    PopplerDocument *document = open_with(bytes, source, error);
+    if (document == NULL)
+        return NULL;
+    dp_pdf *pdf = g_new0(dp_pdf, 1);
+    pdf->source = source;
+    pdf->document = document;
+    pdf->is_encrypted = has_encrypt_entry(source);
+    int pages = poppler_document_get_n_pages(document);
+    if (pages <= 0 || (uint32_t)pages > source->limits.pages_max) {
+        if (pages <= 0)
+            g_set_error_literal(error, DP_RENDER_ERROR, DP_RENDER_UNREADABLE,
+                                "the PDF has no pages");
+        else
+            g_set_error(error, DP_RENDER_ERROR, DP_RENDER_LIMIT, "%d pages, limit %u",
+                        pages, source->limits.pages_max);
+        g_clear_pointer(&pdf, dp_pdf_free);
+        return NULL;
+    }
+    pdf->page_count = (uint32_t)pages;
+    if (poppler_document_has_attachments(document))
+        pdf->attachments = poppler_document_get_attachments(document);
+    if (g_list_length(pdf->attachments) > DP_ATTACHMENTS_MAX) {
+        g_set_error(error, DP_RENDER_ERROR, DP_RENDER_LIMIT, "%u attachments, limit %u",
+                    g_list_length(pdf->attachments), DP_ATTACHMENTS_MAX);
+        g_clear_pointer(&pdf, dp_pdf_free);
+    }
+    return pdf;
+}
+
+void dp_pdf_free(dp_pdf *pdf)
+{
+    if (pdf == NULL)
+        return;
+    g_list_free_full(pdf->attachments, g_object_unref);
+    g_clear_object(&pdf->document);
+    g_free(pdf);
+}
+
+uint32_t dp_pdf_page_count(const dp_pdf *pdf)
+{
+    return pdf->page_count;
+}
+
+uint32_t dp_pdf_attachment_count(const dp_pdf *pdf)
+{
+    return g_list_length(pdf->attachments);
+}
+
+gboolean dp_pdf_is_encrypted(const dp_pdf *pdf)
+{
+    return pdf->is_encrypted;
+}
+
+/* How much of the page its pictures cover, and the resolution of the finest one that
+ * fills it (mixed raster content has a coarse background under a fine mask). */
+static double measure_images(PopplerPage *page, double page_area, double *dpi)
+{
+    GList *list = poppler_page_get_image_mapping(page);
+    double covered = 0;
+    uint32_t seen = 0;
+    *dpi = 0;
+    for (GList *at = list; at != NULL && seen < IMAGES_MAX; at = at->next, seen++) {
+        const PopplerImageMapping *m = at->data;
+        double area = fabs((m->area.x2 - m->area.x1) * (m->area.y2 - m->area.y1));
+        double share = area / page_area;
+        if (!isfinite(share) || share < 0.8)
+            continue;
+        covered = MAX(covered, MIN(share, 1.0));
+        cairo_surface_t *image = poppler_page_get_image(page, m->image_id);
+        if (image == NULL)
+            continue;
+        double pixels = (double)cairo_image_surface_get_width(image) *
+                        cairo_image_surface_get_height(image);
+        *dpi = MAX(*dpi, 72.0 * sqrt(pixels / area));
+        cairo_surface_destroy(image);
+    }
+    poppler_page_free_image_mapping(list);
+    return covered;
+}
+
+static void count_glyphs(cairo_surface_t *observer, cairo_surface_t *target, void *data)
+{
+    (*(uint32_t *)data)++;
+}
+
+/* Invisible text (render mode 3) reaches the text layer but never cairo. */
+static uint32_t count_drawn_texts(PopplerPage *page, double width, double height)
+{
+    double scale = PROBE_SIDE / MAX(width, height);
+    uint32_t count = 0;
+    cairo_surface_t *image = cairo_image_surface_create(
+        CAIRO_FORMAT_RGB24, (int)MAX(1, width * scale), (int)MAX(1, height * scale));
+    cairo_surface_t *observer =
+        cairo_surface_create_observer(image, CAIRO_SURFACE_OBSERVER_NORMAL);
+    (void)cairo_surface_observer_add_glyphs_callback(observer, count_glyphs, &count);
+    cairo_t *cr = cairo_create(observer);
+    cairo_scale(cr, scale, scale);
+    poppler_page_render(page, cr);
+    cairo_destroy(cr);
+    cairo_surface_destroy(observer);
+    cairo_surface_destroy(image);
+    return count;
+}
+
+static uint32_t count_words(const char *text, uint32_t words_max)
+{
+    uint32_t words = 0;
+    gboolean is_inside = FALSE;
+    for (const char *p = text; *p != '\0' && words <= words_max;
+         p = g_utf8_next_char(p)) {
+        gunichar c = g_utf8_get_char(p);
+        gboolean is_gap = g_unichar_isspace(c) || g_unichar_iscntrl(c);
+        words += !is_gap && !is_inside;
+        is_inside = !is_gap;
+    }
+    return words;
+}
+
+gboolean dp_pdf_page_info(dp_pdf *pdf, uint32_t page_index, dp_page_info *info,
+                          GError **error)
+{
+    g_autoptr(PopplerPage) page = dp_pdf_page(pdf, page_index, error);
     if (page == NULL)
-        return dp_bad(error, DP_RENDER_UNREADABLE, "the page cannot be read");
-    poppler_page_get_size(page, &r->width_pt, &r->height_pt);
+        return FALSE;
+    *info = (dp_page_info){ 0 };
+    poppler_page_get_size(page, &info->width_pt, &info->height_pt);
+    double covered =
+        measure_images(page, info->width_pt * info->height_pt, &info->scan_dpi);
     g_autofree char *text = poppler_page_get_text(page);
-    for (const char *c = text; c != NULL && *c != '\0' && !r->has_text; c++)
-        r->has_text = !g_ascii_isspace(*c);
-    if (!(r->width_pt >= 1 && r->height_pt >= 1 && r->width_pt < 1e6 && r->height_pt < 1e6))
-        return dp_bad(error, DP_RENDER_UNREADABLE, "a page of %g x %g points", r->width_pt, r->height_pt);
+    uint32_t words = text == NULL ? 0 : count_words(text, pdf->source->limits.words_max);
+    info->has_text = words > 0;
+    if (words > 0) {
+        uint32_t drawn = count_drawn_texts(page, info->width_pt, info->height_pt);
+        /* A scan may carry a drawn stamp or page number above its OCR layer. */
+        info->is_text_hidden = drawn == 0 || (covered > 0 && drawn * 10 < words);
+    }
     return TRUE;
 }
 
-static gboolean pdf_render(dp_pages *pages, const dp_render_request *q, dp_raster *out, GError **error)
+static void copy_tile(cairo_surface_t *surface, uint32_t w, uint32_t h, uint8_t *out,
+                      size_t row_bytes, uint32_t channels)
 {
-    dp_render_reply facts = { 0 };
-    if (!pdf_page(pages, q->page, &facts, error))
-        return FALSE;
-    double width = q->width > 0 ? q->width : ceil(facts.width_pt * 200 / 72);
-    double height = q->height > 0 ? q->height : ceil(facts.height_pt * 200 / 72);
-    if (!dp_size_check((uint64_t)width, (uint64_t)height, q, error))
-        return FALSE;
-    g_autoptr(PopplerPage) page = poppler_document_get_page(pages->state, (int)q->page);
-    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)width, (int)height);
-    if (cairo_surface_status(surface) != CAIRO_STATUS_SUCCESS) {
-        cairo_surface_destroy(surface);
-        return dp_bad(error, DP_RENDER_LIMIT, "no memory for %.0f x %.0f pixels", width, height);
-    }
-    cairo_t *cr = cairo_create(surface);
-    cairo_set_source_rgb(cr, 1, 1, 1);
-    cairo_paint(cr);
-    cairo_scale(cr, width / facts.width_pt, height / facts.height_pt);
-    poppler_page_render(page, cr);
-    cairo_destroy(cr);
-    cairo_surface_flush(surface);
-    const uint8_t *from = cairo_image_surface_get_data(surface);
+    const uint8_t *data = cairo_image_surface_get_data(surface);
     int stride = cairo_image_surface_get_stride(surface);
-    *out = (dp_raster){ g_malloc((gsize)width * (gsize)height * q->channels), (uint32_t)width,
-                        (uint32_t)height, q->channels };
-    uint8_t *to = out->data;
-    for (uint32_t y = 0; y < out->height; y++)
-        for (uint32_t x = 0; x < out->width; x++) {
-            uint32_t p;
-            memcpy(&p, from + (gsize)y * (gsize)stride + 4 * (gsize)x, 4);
-            uint32_t r = p >> 16 & 255, g = p >> 8 & 255, b = p & 255;
-            if (q->channels == 1) {
-                *to++ = (uint8_t)((r * 19595 + g * 38470 + b * 7471 + 32768) >> 16);
+    for (uint32_t y = 0; y < h; y++) {
+        const uint8_t *in = data + (size_t)y * (size_t)stride;
+        uint8_t *to = out + y * row_bytes;
+        for (uint32_t x = 0; x < w; x++, in += 4) {
+            uint32_t pixel;
+            memcpy(&pixel, in, sizeof pixel);
+            uint32_t r = pixel >> 16 & 255, g = pixel >> 8 & 255, b = pixel & 255;
+            if (channels == 1) {
+                *to++ = (uint8_t)((77 * r + 150 * g + 29 * b + 128) >> 8);
             } else {
                 *to++ = (uint8_t)r;
                 *to++ = (uint8_t)g;
                 *to++ = (uint8_t)b;
             }
         }
+    }
+}
+
+typedef struct tile {
+    uint32_t x, y, width, height;
+    double x_scale, y_scale;
+} tile;
+
+static gboolean draw_tile(PopplerPage *page, const tile *t, uint8_t *out,
+                          size_t row_bytes, uint32_t channels)
+{
+    cairo_surface_t *surface =
+        cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)t->width, (int)t->height);
+    cairo_t *cr = cairo_create(surface);
+    cairo_set_source_rgb(cr, 1, 1, 1);
+    cairo_paint(cr);
+    cairo_translate(cr, -(double)t->x, -(double)t->y);
+    cairo_scale(cr, t->x_scale, t->y_scale);
+    poppler_page_render(page, cr);
+    cairo_destroy(cr);
+    cairo_surface_flush(surface);
+    /* A failed drawing operation leaves the context in error, not the surface: what
+     * was drawn before it stays, as in every viewer. */
+    gboolean is_good = cairo_surface_status(surface) == CAIRO_STATUS_SUCCESS;
+    if (is_good)
+        copy_tile(surface, t->width, t->height, out, row_bytes, channels);
     cairo_surface_destroy(surface);
+    return is_good;
+}
+
+gboolean dp_pdf_render(dp_pdf *pdf, uint32_t page_index, uint8_t *out, uint32_t width,
+                       uint32_t height, uint32_t channels, GError **error)
+{
+    g_autoptr(PopplerPage) page = dp_pdf_page(pdf, page_index, error);
+    if (page == NULL)
+        return FALSE;
+    double width_pt, height_pt;
+    poppler_page_get_size(page, &width_pt, &height_pt);
+    size_t row_bytes = (size_t)width * channels;
+    uint32_t tile_width = MIN(width, TILE_SIDE_MAX);
+    uint32_t tile_height = MIN(MIN(height, TILE_SIDE_MAX), TILE_PIXELS_MAX / tile_width);
+    for (uint32_t y = 0; y < height; y += tile_height) {
+        for (uint32_t x = 0; x < width; x += tile_width) {
+            tile t = { x,
+                       y,
+                       MIN(tile_width, width - x),
+                       MIN(tile_height, height - y),
+                       width / width_pt,
+                       height / height_pt };
+            if (!draw_tile(page, &t, out + y * row_bytes + (size_t)x * channels,
+                           row_bytes, channels)) {
+                g_set_error(error, DP_RENDER_ERROR, DP_RENDER_LIMIT,
+                            "page %u: no memory to draw %u x %u px", page_index + 1,
+                            width, height);
+                return FALSE;
+            }
+        }
+    }
     return TRUE;
 }
 
-static void append_number(GString *out, double value)
+/* A page with the standard fonts; Poppler rebuilds the missing cross-reference. */
+void dp_pdf_preload(void)
 {
-    char text[G_ASCII_DTOSTR_BUF_SIZE];
-    g_ascii_formatd(text, sizeof text, "%.6f", value);
-    g_string_append(out, text);
-    g_string_append_c(out, ' ');
-}
-
-typedef struct span {
-    double x0, y0, x1, y1;
-    GString *text;
-} span;
-
-static void flush_word(GString *out, span *word, double width, double height, uint32_t *count)
-{
-    if (word->text->len > 0 && word->x1 >= word->x0 && word->y1 >= word->y0) {
-        append_number(out, word->x0 / width);
-        append_number(out, word->y0 / height);
-        append_number(out, word->x1 / width);
-        append_number(out, word->y1 / height);
-        append_number(out, (word->y1 - word->y0) / height);
-        out->str[out->len - 1] = '\t';
-        g_string_append_len(out, word->text->str, (gssize)word->text->len);
-        g_string_append_c(out, '\n');
-        (*count)++;
-    }
-    g_string_truncate(word->text, 0);
-}
-
-static GString *pdf_text(dp_pages *pages, uint32_t index, uint32_t words_max, GError **error)
-{
-    dp_render_reply facts = { 0 };
-    if (!pdf_page(pages, index, &facts, error))
-        return NULL;
-    g_autoptr(PopplerPage) page = poppler_document_get_page(pages->state, (int)index);
-    GString *out = g_string_new(NULL);
-    g_autofree char *text = poppler_page_get_text(page);
-    PopplerRectangle *boxes = NULL;
-    guint box_count = 0, i = 0;
-    uint32_t count = 0;
-    if (text == NULL || !poppler_page_get_text_layout(page, &boxes, &box_count))
-        return out;
-    span word = { .text = g_string_new(NULL) };
-    for (const char *c = text; *c != '\0' && i < box_count; c = g_utf8_next_char(c), i++) {
-        gunichar u = g_utf8_get_char(c);
-        const PopplerRectangle *b = &boxes[i];
-        if (g_unichar_isspace(u) || g_unichar_iscntrl(u) || u == 0xfffd) {
-            flush_word(out, &word, facts.width_pt, facts.height_pt, &count);
-            continue;
-        }
-        /* Poppler writes neighbouring blocks without a blank: look at the places too. */
-        double high = MAX(word.y1 - word.y0, b->y2 - b->y1);
-        gboolean is_apart = b->x1 > word.x1 + 0.22 * high || b->x2 < word.x0 - 0.22 * high ||
-                            fabs(b->y1 + b->y2 - word.y0 - word.y1) > high;
-        if (word.text->len > 0 && is_apart)
-            flush_word(out, &word, facts.width_pt, facts.height_pt, &count);
-        if (word.text->len == 0)
-            word = (span){ b->x1, b->y1, b->x2, b->y2, word.text };
-        word.x0 = MIN(word.x0, b->x1);
-        word.y0 = MIN(word.y0, b->y1);
-        word.x1 = MAX(word.x1, b->x2);
-        word.y1 = MAX(word.y1, b->y2);
-        g_string_append_unichar(word.text, u);
-        if (count >= words_max) {
-            g_string_free(out, TRUE);
-            out = NULL;
-            dp_bad(error, DP_RENDER_LIMIT, "over %u words", words_max);
-            break;
-        }
-    }
-    if (out != NULL)
-        flush_word(out, &word, facts.width_pt, facts.height_pt, &count);
-    g_string_free(word.text, TRUE);
-    g_free(boxes);
-    return out;
-}
-
-typedef struct collector {
-    GByteArray *bytes;
-    gsize limit;
-} collector;
-
-static gboolean collect(const gchar *data, gsize count, gpointer user, GError **error)
-{
-    collector *c = user;
-    if (c->bytes->len + count > c->limit)
-        return dp_bad(error, DP_RENDER_LIMIT, "an attachment over %zu bytes", c->limit);
-    g_byte_array_append(c->bytes, (const guint8 *)data, (guint)count);
-    return TRUE;
-}
-
-static GBytes *pdf_attachment(dp_pages *pages, const dp_render_request *q, char **name, GError **error)
-{
-    GList *list = poppler_document_get_attachments(pages->state);
-    PopplerAttachment *a = g_list_nth_data(list, q->index);
-    collector c = { g_byte_array_new(), q->attachment_max };
-    gboolean is_ok = a != NULL && poppler_attachment_save_to_callback(a, collect, &c, error);
-    if (is_ok && a->name != NULL) {
-        g_autofree char *base = g_path_get_basename(a->name);
-        *name = g_utf8_make_valid(base, -1);
-    }
-    g_list_free_full(list, g_object_unref);
-    if (is_ok)
-        return g_byte_array_free_to_bytes(c.bytes);
-    g_byte_array_free(c.bytes, TRUE);
-    return NULL;
-}
-
-static char *one_line(const char *text)
-{
-    char *line = g_utf8_make_valid(text != NULL ? text : "", -1);
-    return g_strdelimit(line, "\t\r\n", ' ');
-}
-
-static void append_field(GString *out, PopplerFormField *f, const PopplerRectangle *box,
-                         int page_index, double width, double height)
-{
-    PopplerFormFieldType type = poppler_form_field_get_field_type(f);
-    g_autofree char *name_raw = poppler_form_field_get_name(f);
-    g_autofree char *value_raw = NULL;
-    const char *kind = "t";
-    if (type == POPPLER_FORM_FIELD_TEXT)
-        value_raw = poppler_form_field_text_get_text(f);
-    else if (type == POPPLER_FORM_FIELD_CHOICE && !poppler_form_field_choice_get_n_items(f))
-        return;
-    else if (type == POPPLER_FORM_FIELD_CHOICE)
-        value_raw = poppler_form_field_choice_get_text(f);
-    else if (type == POPPLER_FORM_FIELD_BUTTON &&
-             poppler_form_field_button_get_button_type(f) != POPPLER_FORM_BUTTON_PUSH) {
-        kind = "c";
-        value_raw = g_strdup(poppler_form_field_button_get_state(f) ? "checked" : "unchecked");
-    }
-    if (value_raw == NULL || *value_raw == '\0' || name_raw == NULL)
-        return;
-    g_autofree char *name = one_line(name_raw);
-    g_autofree char *value = one_line(value_raw);
-    append_number(out, MIN(box->x1, box->x2) / width);
-    append_number(out, 1 - MAX(box->y1, box->y2) / height);
-    append_number(out, MAX(box->x1, box->x2) / width);
-    append_number(out, 1 - MIN(box->y1, box->y2) / height);
-    g_string_append_printf(out, "%d\t%s\t%s\t%s\n", page_index, kind, name, value);
-}
-
-static GString *pdf_fields(dp_pages *pages, GError **error)
-{
-    GString *out = g_string_new(NULL);
-    for (uint32_t i = 0; i < pages->count; i++) {
-        g_autoptr(PopplerPage) page = poppler_document_get_page(pages->state, (int)i);
-        if (page == NULL)
-            continue;
-        double width, height;
-        poppler_page_get_size(page, &width, &height);
-        GList *list = poppler_page_get_form_field_mapping(page);
-        for (GList *at = list; at != NULL && width > 0 && height > 0; at = at->next) {
-            PopplerFormFieldMapping *m = at->data;
-            append_field(out, m->field, &m->area, (int)i, width, height);
-        }
-        poppler_page_free_form_field_mapping(list);
-    }
-    return out;
-}
-
-static gboolean has_form(PopplerDocument *document, uint32_t count)
-{
-    for (uint32_t i = 0; i < MIN(count, 20); i++) {
-        g_autoptr(PopplerPage) page = poppler_document_get_page(document, (int)i);
-        GList *list = page != NULL ? poppler_page_get_form_field_mapping(page) : NULL;
-        gboolean has = list != NULL;
-        poppler_page_free_form_field_mapping(list);
-        if (has)
-            return TRUE;
-    }
-    return FALSE;
-}
-
-gboolean dp_pdf_open(dp_pages *pages, const dp_render_request *q, GError **error)
-{
-    g_autoptr(GError) why = NULL;
-    g_autoptr(GBytes) bytes = g_bytes_new_static(pages->bytes, pages->length);
-    PopplerDocument *document = poppler_document_new_from_bytes(bytes, NULL, &why);
-    if (document == NULL && g_error_matches(why, POPPLER_ERROR, POPPLER_ERROR_ENCRYPTED)) {
-        pages->is_encrypted = TRUE;
-        g_clear_error(&why);
-        document = poppler_document_new_from_bytes(bytes, q->password, &why);
-        if (document == NULL)
-            return dp_bad(error, DP_RENDER_ENCRYPTED, "encrypted, and no password given opens it");
-    }
-    if (document == NULL)
-        return dp_bad(error, DP_RENDER_UNREADABLE, "damaged PDF (%s)", why != NULL ? why->message : "");
-    int count = poppler_document_get_n_pages(document);
-    pages->state = document;
-    pages->count = count > 0 ? (uint32_t)count : 0;
-    if (pages->count > 0 && pages->count <= q->pages_max) {
-        GList *list = poppler_document_has_attachments(document)
-                          ? poppler_document_get_attachments(document) : NULL;
-        pages->attachment_count = MIN(g_list_length(list), 1000);
-        g_list_free_full(list, g_object_unref);
-        pages->field_count = has_form(document, pages->count);
-    }
-    pages->page = pdf_page;
-    pages->render = pdf_render;
-    pages->text = pdf_text;
-    pages->attachment = pdf_attachment;
-    pages->fields = pdf_fields;
-    return TRUE;
+    static const char pdf_text[] =
+        "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+        "2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+        "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources"
+        "<</Font<</A<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+        "/B<</Type/Font/Subtype/Type1/BaseFont/Times-Roman>>"
+        "/C<</Type/Font/Subtype/Type1/BaseFont/Courier>>"
+        "/D<</Type/Font/Subtype/Type1/BaseFont/Symbol>>"
+        "/E<</Type/Font/Subtype/Type1/BaseFont/ZapfDingbats>>>>>>>>endobj\n"
+        "4 0 obj<</Length 77>>stream\n"
+        "BT /A 9 Tf (a) Tj /B 9 Tf (b) Tj /C 9 Tf (c) Tj /D 9 Tf (d) Tj /E 9 Tf (e) Tj "
+        "ET\n"
+        "endstream endobj\ntrailer<</Root 1 0 R/Size 5>>\n%%EOF\n";
+    /* glibc loads these converters as modules; afterwards nothing may be mapped
+     * executable.  They stay open for the life of the process. */
+    static const char *const charsets[] = { "UTF-16BE", "UTF-16", "ISO-8859-1" };
+    for (gsize i = 0; i < G_N_ELEMENTS(charsets); i++)
+        (void)g_iconv_open("UTF-8", charsets[i]);
+    dp_source source = { (const uint8_t *)pdf_text,
+                         sizeof pdf_text - 1,
+                         { .pages_max = 1, .words_max = 100 },
+                         NULL };
+    dp_pdf *pdf = dp_pdf_open(&source, NULL);
+    uint8_t pixels[32 * 32];
+    dp_page_info info;
+    /* A failure here is none of the document's: its own pages will tell. */
+    if (pdf != NULL && dp_pdf_page_info(pdf, 0, &info, NULL))
+        (void)dp_pdf_render(pdf, 0, pixels, 32, 32, 1, NULL);
+    dp_pdf_free(pdf);
 }

@@ -85,6 +85,7 @@ typedef struct dp_pixels {
     uint32_t width, height, channels; /* 1 grey or 3 RGB */
     size_t row_bytes;
     gsize map_bytes;
+    gboolean is_damaged; /* a picture of which a part could not be decoded (white or grey) */
 } dp_pixels;
 
 /* Render a page.  PDF: exactly width x height pixels (the caller keeps the aspect);

@@ -1,271 +1,427 @@
 /*
- * render_worker.c - docvl-render: one document, no network, no writes, no other program.
+ * render_worker.c - the program docvl-render: one document, behind a sandbox.
  *
- * The document is on descriptor 4, requests come on 3.  Before the first byte of the
- * document is looked at, a seccomp filter forbids sockets, new programs and opening
- * anything for writing; memory is limited by the parent.
+ * It reads one DP_OP_OPEN, closes the sandbox around itself and only then looks at the
+ * first byte of the document.  It has no state between requests but the open document,
+ * and ends when the client closes the socket.
  */
-#include "pages.h"
+#include "render_format.h"
+#include "render_proto.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <seccomp.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-gboolean dp_bad(GError **error, dp_render_code code, const char *format, ...)
+#define ORPHAN_SECONDS 5u /* after the client's own time limit */
+
+typedef struct request {
+    uint8_t bytes[DP_REQ_BYTES + DP_PROTO_PAYLOAD_MAX];
+    size_t payload_bytes;
+    int fd; /* -1 without */
+} request;
+
+typedef struct reply {
+    uint8_t bytes[DP_REP_BYTES];
+    int fd; /* -1 without; owned */
+} reply;
+
+typedef struct worker {
+    dp_source source;
+    dp_file_kind kind;
+    dp_pdf *pdf;
+    dp_tiff *tiff;
+    uint32_t page_count;
+} worker;
+
+/* A memfd that is written through its mapping and then sealed. */
+typedef struct blob {
+    int fd;
+    uint8_t *data;
+    size_t bytes;
+} blob;
+
+static void put_value(reply *r, uint32_t index, uint64_t value)
 {
-    va_list list;
-    va_start(list, format);
-    g_autofree char *text = g_strdup_vprintf(format, list);
-    va_end(list);
-    if (error != NULL && *error == NULL)
-        *error = g_error_new_literal(g_quark_from_static_string("dp-pages"), code, text);
+    g_assert(index < DP_PROTO_VALUES);
+    dp_put64(r->bytes + DP_REP_VALUES + 8 * index, value);
+}
+
+static void put_double_value(reply *r, uint32_t index, double value)
+{
+    g_assert(index < DP_PROTO_VALUES);
+    dp_put_double(r->bytes + DP_REP_VALUES + 8 * index, value);
+}
+
+static gboolean fail_memory(GError **error, const char *what)
+{
+    g_set_error(error, DP_RENDER_ERROR, DP_RENDER_LIMIT, "%s: %s", what,
+                g_strerror(errno));
     return FALSE;
 }
 
-gboolean dp_size_check(uint64_t width, uint64_t height, const dp_render_request *limits,
-                       GError **error)
+static gboolean blob_open(blob *b, size_t bytes, GError **error)
 {
-    if (width == 0 || height == 0)
-        return dp_bad(error, DP_RENDER_UNREADABLE, "an empty picture");
-    if (width > limits->side_max || height > limits->side_max)
-        return dp_bad(error, DP_RENDER_LIMIT,
-                      "%" G_GUINT64_FORMAT " x %" G_GUINT64_FORMAT " pixels, limit %u a side",
-                      width, height, limits->side_max);
-    if (width * height > limits->pixels_max)
-        return dp_bad(error, DP_RENDER_LIMIT,
-                      "%" G_GUINT64_FORMAT " x %" G_GUINT64_FORMAT " pixels, limit %" G_GUINT64_FORMAT,
-                      width, height, limits->pixels_max);
-    return TRUE;
-}
-
-static gboolean sandbox(void)
-{
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0) != 0)
-        return FALSE;
-#ifndef DP_SANITIZED
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-    if (filter == NULL)
-        return FALSE;
-    static const int killed[] = {
-        SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
-        SCMP_SYS(process_vm_writev), SCMP_SYS(bpf), SCMP_SYS(mount), SCMP_SYS(umount2),
-        SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(setns), SCMP_SYS(unshare),
-        SCMP_SYS(kexec_load), SCMP_SYS(init_module), SCMP_SYS(finit_module),
-        SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd), SCMP_SYS(keyctl), SCMP_SYS(add_key),
-    };
-    static const int refused[] = {
-        SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(accept),
-        SCMP_SYS(accept4), SCMP_SYS(socketpair), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
-        SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(mkdir),
-        SCMP_SYS(mkdirat), SCMP_SYS(rmdir), SCMP_SYS(link), SCMP_SYS(linkat), SCMP_SYS(symlink),
-        SCMP_SYS(symlinkat), SCMP_SYS(chmod), SCMP_SYS(fchmodat), SCMP_SYS(chown),
-        SCMP_SYS(fchownat), SCMP_SYS(truncate), SCMP_SYS(creat), SCMP_SYS(mknod),
-        SCMP_SYS(mknodat), SCMP_SYS(kill), SCMP_SYS(tkill), SCMP_SYS(fork), SCMP_SYS(vfork),
-        SCMP_SYS(io_uring_setup), SCMP_SYS(openat2), SCMP_SYS(setxattr), SCMP_SYS(utimensat),
-    };
-    gboolean is_ok = TRUE;
-    for (gsize i = 0; i < G_N_ELEMENTS(killed); i++)
-        is_ok &= seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, killed[i], 0) == 0;
-    for (gsize i = 0; i < G_N_ELEMENTS(refused); i++)
-        is_ok &= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0) == 0;
-    /* reading fonts and tables stays possible, writing does not */
-    for (int mode = O_WRONLY; mode <= O_RDWR; mode++) {
-        is_ok &= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EROFS), SCMP_SYS(openat), 1,
-                                  SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE, (scmp_datum_t)mode)) == 0;
-        is_ok &= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EROFS), SCMP_SYS(open), 1,
-                                  SCMP_A1(SCMP_CMP_MASKED_EQ, O_ACCMODE, (scmp_datum_t)mode)) == 0;
+    g_assert(bytes > 0);
+    *b = (blob){ .bytes = bytes };
+    b->fd = memfd_create("docvl-reply", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (b->fd < 0)
+        return fail_memory(error, "no memory for the reply");
+    void *map = MAP_FAILED;
+    if (ftruncate(b->fd, (off_t)bytes) == 0)
+        map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
+    if (map != MAP_FAILED) {
+        b->data = map;
+        return TRUE;
     }
-    is_ok = is_ok && seccomp_load(filter) == 0;
-    seccomp_release(filter);
-    return is_ok;
-#else
-    return TRUE;
-#endif
+    (void)fail_memory(error, "no memory for the reply");
+    (void)close(b->fd);
+    return FALSE;
 }
 
-/* What the file is, by its first bytes; a PDF header may come late (as readers accept). */
-static gboolean identify(const uint8_t *b, gsize n, dp_file_kind *kind)
+static void blob_drop(blob *b)
 {
-    if (n >= 8 && memcmp(b, "\x89PNG\r\n\x1a\n", 8) == 0)
-        *kind = DP_FILE_PNG;
-    else if (n >= 3 && memcmp(b, "\xff\xd8\xff", 3) == 0)
-        *kind = DP_FILE_JPEG;
-    else if (n >= 4 && (memcmp(b, "II*\0", 4) == 0 || memcmp(b, "MM\0*", 4) == 0 ||
-                        memcmp(b, "II+\0", 4) == 0 || memcmp(b, "MM\0+", 4) == 0))
-        *kind = DP_FILE_TIFF;
-    else if (g_strstr_len((const char *)b, (gssize)MIN(n, 1024), "%PDF-") != NULL ||
-             memmem(b, MIN(n, 1024), "%PDF-", 5) != NULL)
-        *kind = DP_FILE_PDF;
-    else
-        return FALSE;
-    return TRUE;
+    (void)munmap(b->data, b->bytes);
+    (void)close(b->fd);
 }
 
-static gboolean open_document(dp_pages *pages, const dp_render_request *request, GError **error)
+/* Seal the blob and hand it to the reply. */
+static gboolean blob_finish(blob *b, reply *r, GError **error)
 {
-    static gboolean (*const openers[])(dp_pages *, const dp_render_request *, GError **) = {
-        dp_pdf_open, dp_tiff_open, dp_png_open, dp_jpeg_open
-    };
-    struct stat st;
-    if (pages->bytes == NULL) {
-        if (fstat(DP_FILE_FD, &st) != 0 || st.st_size <= 0)
-            return dp_bad(error, DP_RENDER_UNREADABLE, "the file is empty");
-        pages->length = (gsize)st.st_size;
-        void *map = mmap(NULL, pages->length, PROT_READ, MAP_PRIVATE, DP_FILE_FD, 0);
-        if (map == MAP_FAILED)
-            return dp_bad(error, DP_RENDER_LIMIT, "the file does not fit into the memory limit");
-        pages->bytes = map;
+    (void)munmap(b->data, b->bytes); /* a writable mapping would forbid the seal */
+    if (fcntl(b->fd, F_ADD_SEALS,
+              F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0) {
+        (void)close(b->fd);
+        return fail_memory(error, "sealing the reply");
     }
-    if (!identify(pages->bytes, pages->length, &pages->kind))
-        return dp_bad(error, DP_RENDER_UNREADABLE, "not a PDF, TIFF, PNG or JPEG");
-    if (!openers[pages->kind](pages, request, error))
-        return FALSE;
-    if (pages->count == 0)
-        return dp_bad(error, DP_RENDER_UNREADABLE, "no pages");
-    if (pages->count > request->pages_max)
-        return dp_bad(error, DP_RENDER_LIMIT, "%u pages, limit %u", pages->count, request->pages_max);
+    r->fd = b->fd;
+    dp_put64(r->bytes + DP_REP_DATA, b->bytes);
     return TRUE;
 }
 
-static int sealed(const void *data, gsize bytes)
+static gboolean reply_bytes(const GByteArray *bytes, reply *r, GError **error)
 {
-    int fd = memfd_create("reply", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    const char *at = data;
-    gsize left = bytes;
-    while (fd >= 0 && left > 0) {
-        gssize n = write(fd, at, left);
-        if (n <= 0) {
-            close(fd);
-            return -1;
-        }
-        at += n;
-        left -= (gsize)n;
-    }
-    if (fd >= 0)
-        (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
-    return fd;
+    blob b;
+    if (bytes->len == 0)
+        return TRUE;
+    if (!blob_open(&b, bytes->len, error))
+        return FALSE;
+    memcpy(b.data, bytes->data, bytes->len);
+    return blob_finish(&b, r, error);
 }
 
-static void send_reply(dp_render_reply *reply, int fd)
+/* The client is trusted, so a broken request is a bug of ours: end at once. */
+static gboolean receive(request *q)
 {
-    char control[CMSG_SPACE(sizeof(int))] = { 0 };
-    struct iovec part = { reply, sizeof *reply };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-    if (fd >= 0) {
-        message.msg_control = control;
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec io = { q->bytes, sizeof q->bytes };
+    struct msghdr message = { .msg_iov = &io,
+                              .msg_iovlen = 1,
+                              .msg_control = &control,
+                              .msg_controllen = sizeof control };
+    ssize_t n;
+    do
+        n = recvmsg(DP_PROTO_FD, &message, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    q->fd = -1;
+    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (c != NULL && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(&q->fd, CMSG_DATA(c), sizeof(int));
+    if (n < DP_REQ_BYTES || dp_get32(q->bytes + DP_REQ_MAGIC) != DP_PROTO_REQUEST_MAGIC)
+        return FALSE;
+    q->payload_bytes = dp_get32(q->bytes + DP_REQ_PAYLOAD);
+    return q->payload_bytes == (size_t)n - DP_REQ_BYTES;
+}
+
+static gboolean send_reply(reply *r)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = { { 0 } };
+    struct iovec io = { r->bytes, sizeof r->bytes };
+    struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
+    if (r->fd >= 0) {
+        message.msg_control = &control;
         message.msg_controllen = sizeof control;
         struct cmsghdr *c = CMSG_FIRSTHDR(&message);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
         c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &fd, sizeof fd);
+        memcpy(CMSG_DATA(c), &r->fd, sizeof(int));
     }
-    (void)sendmsg(DP_RENDER_FD, &message, MSG_NOSIGNAL); /* the parent is gone: so are we */
-    if (fd >= 0)
-        close(fd);
+    ssize_t n;
+    do
+        n = sendmsg(DP_PROTO_FD, &message, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (r->fd >= 0)
+        (void)close(r->fd);
+    r->fd = -1;
+    return n == (ssize_t)sizeof r->bytes;
 }
 
-static int render_page(dp_pages *pages, const dp_render_request *q, dp_render_reply *r, GError **error)
+static gboolean read_open(worker *w, const request *q)
 {
-    dp_raster raster = { 0 };
-    if (!pages->render(pages, q, &raster, error))
-        return -1;
-    r->width = raster.width;
-    r->height = raster.height;
-    r->channels = raster.channels;
-    r->row_bytes = raster.width * raster.channels;
-    r->bytes = (uint64_t)r->row_bytes * raster.height;
-    int fd = sealed(raster.data, r->bytes);
-    g_free(raster.data);
-    if (fd < 0)
-        dp_bad(error, DP_RENDER_TEMPORARY, "no memory for the picture");
-    return fd;
-}
-
-static int text_reply(GString *text, dp_render_reply *r, GError **error)
-{
-    if (text == NULL)
-        return -1;
-    r->bytes = text->len;
-    int fd = text->len > 0 ? sealed(text->str, text->len) : -1;
-    g_string_free(text, TRUE);
-    return fd;
-}
-
-static int attachment_reply(dp_pages *pages, const dp_render_request *q, dp_render_reply *r,
-                            GError **error)
-{
-    g_autofree char *name = NULL;
-    g_autoptr(GBytes) bytes = pages->attachment != NULL && q->index < pages->attachment_count
-                                  ? pages->attachment(pages, q, &name, error) : NULL;
-    if (bytes == NULL) {
-        dp_bad(error, DP_RENDER_UNREADABLE, "attachment %u cannot be read", q->index + 1);
-        return -1;
+    const uint8_t *at = q->bytes + DP_REQ_BYTES;
+    if (q->payload_bytes < 8 * DP_PROTO_LIMITS + 4 || q->fd < 0)
+        return FALSE;
+    w->source.limits = (dp_render_limits){
+        .pages_max = (uint32_t)dp_get64(at),
+        .bytes_max = dp_get64(at + 8),
+        .pixels_max = dp_get64(at + 16),
+        .side_max = (uint32_t)dp_get64(at + 24),
+        .seconds_max = (uint32_t)dp_get64(at + 32),
+        .memory_max = dp_get64(at + 40),
+        .words_max = (uint32_t)dp_get64(at + 48),
+        .attachment_max = dp_get64(at + 56),
+    };
+    uint32_t count = dp_get32(at + 64);
+    const char *text = (const char *)at + 68, *end = (const char *)at + q->payload_bytes;
+    if (count > DP_PASSWORDS_MAX)
+        return FALSE;
+    w->source.passwords = g_new0(char *, count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        size_t n = strnlen(text, (size_t)(end - text));
+        if (text + n >= end)
+            return FALSE;
+        w->source.passwords[i] = g_strndup(text, n);
+        text += n + 1;
     }
-    g_strlcpy(r->text, name != NULL ? name : "", sizeof r->text);
-    r->bytes = g_bytes_get_size(bytes);
-    return r->bytes > 0 ? sealed(g_bytes_get_data(bytes, NULL), r->bytes) : -1;
+    return TRUE;
 }
 
-static int answer(dp_pages *pages, const dp_render_request *q, dp_render_reply *r, GError **error)
+static gboolean map_document(worker *w, int fd, GError **error)
 {
-    gboolean is_open = pages->count > 0;
-    if (q->op != DP_OP_OPEN && (!is_open || q->page >= pages->count)) {
-        dp_bad(error, DP_RENDER_INTERNAL, "a request out of order");
-        return -1;
+    struct stat st;
+    void *map = MAP_FAILED;
+    if (fstat(fd, &st) == 0 && st.st_size > 0)
+        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    (void)close(fd);
+    if (map == MAP_FAILED) {
+        g_set_error_literal(error, DP_RENDER_ERROR, DP_RENDER_LIMIT,
+                            "no memory to map the file");
+        return FALSE;
     }
-    switch ((dp_render_op)q->op) {
-    case DP_OP_OPEN:
-        if (open_document(pages, q, error)) {
-            r->kind = pages->kind;
-            r->page_count = pages->count;
-            r->attachment_count = pages->attachment_count;
-            r->field_count = pages->field_count;
-            r->is_encrypted = (uint32_t)pages->is_encrypted;
-        }
-        return -1;
-    case DP_OP_PAGE:
-        (void)pages->page(pages, q->page, r, error); /* error tells */
-        return -1;
+    w->source.data = map;
+    w->source.bytes = (size_t)st.st_size;
+    return TRUE;
+}
+
+static gboolean do_open(worker *w, int fd, reply *r, GError **error)
+{
+    if (!map_document(w, fd, error))
+        return FALSE;
+    if (!dp_sniff(w->source.data, w->source.bytes, &w->kind)) {
+        g_set_error_literal(error, DP_RENDER_ERROR, DP_RENDER_UNREADABLE,
+                            "neither PDF, TIFF, PNG nor JPEG");
+        return FALSE;
+    }
+    dp_image_head head;
+    uint32_t fields = 0;
+    gboolean is_good = TRUE;
+    w->page_count = 1;
+    if (w->kind == DP_FILE_PDF) {
+        w->pdf = dp_pdf_open(&w->source, error);
+        g_autoptr(GByteArray) records =
+            w->pdf == NULL ? NULL : dp_pdf_fields(w->pdf, &fields, error);
+        is_good = records != NULL;
+        w->page_count = is_good ? dp_pdf_page_count(w->pdf) : 0;
+    } else if (w->kind == DP_FILE_TIFF) {
+        w->tiff = dp_tiff_open(&w->source, error);
+        is_good = w->tiff != NULL;
+        w->page_count = is_good ? dp_tiff_page_count(w->tiff) : 0;
+    } else if (w->kind == DP_FILE_PNG) {
+        is_good = dp_png_head(&w->source, &head, error);
+    } else {
+        is_good = dp_jpeg_head(&w->source, &head, error);
+    }
+    put_value(r, 0, w->kind);
+    put_value(r, 1, w->page_count);
+    put_value(r, 2, w->pdf == NULL ? 0 : dp_pdf_attachment_count(w->pdf));
+    put_value(r, 3, fields);
+    put_value(r, 4, w->pdf != NULL && dp_pdf_is_encrypted(w->pdf));
+    return is_good;
+}
+
+static gboolean image_head(worker *w, uint32_t page, dp_image_head *head, GError **error)
+{
+    switch (w->kind) {
+    case DP_FILE_TIFF:
+        return dp_tiff_head(w->tiff, page, head, error);
+    case DP_FILE_PNG:
+        return dp_png_head(&w->source, head, error);
+    default:
+        return dp_jpeg_head(&w->source, head, error);
+    }
+}
+
+static dp_image *image_decode(worker *w, uint32_t page, GError **error)
+{
+    switch (w->kind) {
+    case DP_FILE_TIFF:
+        return dp_tiff_decode(w->tiff, page, error);
+    case DP_FILE_PNG:
+        return dp_png_decode(&w->source, error);
+    default:
+        return dp_jpeg_decode(&w->source, error);
+    }
+}
+
+static gboolean do_page_info(worker *w, uint32_t page, reply *r, GError **error)
+{
+    dp_page_info info;
+    if (w->pdf != NULL) {
+        if (!dp_pdf_page_info(w->pdf, page, &info, error))
+            return FALSE;
+    } else {
+        dp_image_head head;
+        if (!image_head(w, page, &head, error))
+            return FALSE;
+        dp_image_head_page_info(&head, &info);
+    }
+    put_double_value(r, 0, info.width_pt);
+    put_double_value(r, 1, info.height_pt);
+    put_value(r, 2, info.width_px);
+    put_value(r, 3, info.height_px);
+    put_double_value(r, 4, info.scan_dpi);
+    put_value(r, 5, (info.has_text ? 1u : 0u) | (info.is_text_hidden ? 2u : 0u));
+    return TRUE;
+}
+
+static gboolean do_render(worker *w, const request *q, uint32_t page, reply *r,
+                          GError **error)
+{
+    uint32_t width = dp_get32(q->bytes + DP_REQ_WIDTH);
+    uint32_t height = dp_get32(q->bytes + DP_REQ_HEIGHT);
+    uint32_t channels = dp_get32(q->bytes + DP_REQ_CHANNELS);
+    g_autoptr(dp_image) image = NULL;
+    if (w->pdf == NULL) {
+        image = image_decode(w, page, error);
+        if (image == NULL)
+            return FALSE;
+        width = width == 0 ? image->width : width;
+        height = height == 0 ? image->height : height;
+    }
+    if (!dp_image_check(&w->source, page, width, height, error))
+        return FALSE;
+    blob b;
+    size_t row_bytes = (size_t)width * channels;
+    if (!blob_open(&b, row_bytes * height, error))
+        return FALSE;
+    gboolean is_good =
+        w->pdf != NULL
+            ? dp_pdf_render(w->pdf, page, b.data, width, height, channels, error)
+            : dp_image_write(image, b.data, width, height, channels, error);
+    if (!is_good) {
+        blob_drop(&b);
+        return FALSE;
+    }
+    put_value(r, 0, width);
+    put_value(r, 1, height);
+    put_value(r, 2, channels);
+    put_value(r, 3, row_bytes);
+    if (image != NULL && image->is_damaged)
+        dp_put32(r->bytes + DP_REP_FLAGS, DP_REPLY_DAMAGED);
+    return blob_finish(&b, r, error);
+}
+
+static gboolean do_records(worker *w, uint32_t op, uint32_t index, reply *r,
+                           GError **error)
+{
+    if (w->pdf == NULL)
+        return TRUE; /* pictures have no words, fields or files */
+    uint32_t value = 0;
+    g_autoptr(GByteArray) bytes =
+        op == DP_OP_TEXT     ? dp_pdf_text(w->pdf, index, &value, error)
+        : op == DP_OP_FIELDS ? dp_pdf_fields(w->pdf, &value, error)
+                             : dp_pdf_attachment(w->pdf, index, &value, error);
+    put_value(r, 0, value);
+    return bytes != NULL && reply_bytes(bytes, r, error);
+}
+
+/* Run one request after the first; FALSE with an error, or a filled reply. */
+static gboolean dispatch(worker *w, const request *q, reply *r, GError **error)
+{
+    uint32_t op = dp_get32(q->bytes + DP_REQ_OP),
+             index = dp_get32(q->bytes + DP_REQ_INDEX);
+    uint32_t count = op == DP_OP_ATTACHMENT
+                         ? (w->pdf == NULL ? 0 : dp_pdf_attachment_count(w->pdf))
+                         : w->page_count;
+    if (op != DP_OP_FIELDS && index >= count) {
+        g_set_error(error, DP_RENDER_ERROR, DP_RENDER_INTERNAL,
+                    "no such page or file: %u", index + 1);
+        return FALSE;
+    }
+    switch (op) {
+    case DP_OP_PAGE_INFO:
+        return do_page_info(w, index, r, error);
     case DP_OP_RENDER:
-        return render_page(pages, q, r, error);
+        return do_render(w, q, index, r, error);
     case DP_OP_TEXT:
-        return pages->text != NULL ? text_reply(pages->text(pages, q->page, q->words_max, error), r, error) : -1;
     case DP_OP_ATTACHMENT:
-        return attachment_reply(pages, q, r, error);
     case DP_OP_FIELDS:
-        return pages->fields != NULL ? text_reply(pages->fields(pages, error), r, error) : -1;
+        return do_records(w, op, index, r, error);
+    default:
+        g_set_error(error, DP_RENDER_ERROR, DP_RENDER_INTERNAL, "no such request: %u",
+                    op);
+        return FALSE;
     }
-    dp_bad(error, DP_RENDER_INTERNAL, "an unknown request");
-    return -1;
 }
 
-int main(void)
+static void reply_start(reply *r, uint32_t op)
 {
-    if (!sandbox())
-        return 1;
-    dp_pages pages = { 0 };
-    dp_render_request request;
-    for (;;) {
-        gssize n = recv(DP_RENDER_FD, &request, sizeof request, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n != (gssize)sizeof request)
-            return n == 0 ? 0 : 1;
-        request.password[sizeof request.password - 1] = '\0';
-        dp_render_reply reply = { 0 };
-        g_autoptr(GError) error = NULL;
-        int fd = answer(&pages, &request, &reply, &error);
-        if (error != NULL) {
-            reply.code = (uint32_t)error->code;
-            g_strlcpy(reply.text, error->message, sizeof reply.text);
-        }
-        send_reply(&reply, fd);
+    *r = (reply){ .fd = -1 };
+    dp_put32(r->bytes + DP_REP_MAGIC, DP_PROTO_REPLY_MAGIC);
+    dp_put32(r->bytes + DP_REP_OP, op);
+}
+
+static void reply_fail(reply *r, uint32_t op, const GError *error)
+{
+    reply_start(r, op);
+    g_assert(error != NULL);
+    dp_put32(r->bytes + DP_REP_CODE, error->domain == DP_RENDER_ERROR
+                                         ? (uint32_t)error->code
+                                         : DP_RENDER_UNREADABLE);
+    g_strlcpy((char *)r->bytes + DP_REP_MESSAGE, error->message, DP_PROTO_MESSAGE_BYTES);
+}
+
+int main(int argc, char **argv)
+{
+    static worker w;
+    static request q; /* too large for the stack */
+    reply r;
+    (void)close_range(DP_PROTO_FD + 1, ~0u, 0);
+    if (!receive(&q) || dp_get32(q.bytes + DP_REQ_OP) != DP_OP_OPEN || !read_open(&w, &q))
+        return EXIT_FAILURE;
+    (void)alarm(w.source.limits.seconds_max + ORPHAN_SECONDS);
+    dp_pdf_preload();
+    reply_start(&r, DP_OP_OPEN);
+    g_autoptr(GError) error = NULL;
+    gboolean is_open =
+        dp_render_sandbox(&w.source.limits, &error) && do_open(&w, q.fd, &r, &error);
+    if (!is_open)
+        reply_fail(&r, DP_OP_OPEN, error);
+    /* The socket closes when the client has enough; _exit, because nothing of what the
+     * document left in memory should run again. */
+    if (!send_reply(&r) || !is_open)
+        _exit(is_open ? EXIT_FAILURE : EXIT_SUCCESS);
+    (void)alarm(0);
+    while (receive(&q)) {
+        uint32_t op = dp_get32(q.bytes + DP_REQ_OP);
+        g_clear_error(&error);
+        (void)alarm(w.source.limits.seconds_max + ORPHAN_SECONDS);
+        reply_start(&r, op);
+        if (!dispatch(&w, &q, &r, &error))
+            reply_fail(&r, op, error);
+        if (!send_reply(&r))
+            break;
+        (void)alarm(0);
     }
+    _exit(EXIT_SUCCESS);
 }
