@@ -232,6 +232,29 @@ static GArray *source_fields(void *user, GError **error)
     return fields;
 }
 
+/* Poppler 22.12 crashes on some wrong passwords.  Asked again without any, the file says
+ * that it is encrypted: that is what the user must hear. */
+static dp_document *open_document(int fd, const char *name, const dp_render_opts *opts,
+                                  GError **error)
+{
+    g_autoptr(GError) first = NULL;
+    dp_document *document = dp_document_open(fd, name, opts, &first);
+    if (document != NULL)
+        return document;
+    if (opts->passwords != NULL && g_error_matches(first, DP_RENDER_ERROR, DP_RENDER_CRASHED)) {
+        dp_render_opts plain = *opts;
+        plain.passwords = NULL;
+        g_autoptr(GError) second = NULL;
+        g_autoptr(dp_document) again = dp_document_open(fd, name, &plain, &second);
+        if (again == NULL && g_error_matches(second, DP_RENDER_ERROR, DP_RENDER_ENCRYPTED)) {
+            g_propagate_error(error, g_steal_pointer(&second));
+            return NULL;
+        }
+    }
+    g_propagate_error(error, g_steal_pointer(&first));
+    return NULL;
+}
+
 dp_input *dp_input_open(const dp_app *app, const char *path, GError **error)
 {
     gboolean is_stdin = strcmp(path, "-") == 0;
@@ -250,7 +273,7 @@ dp_input *dp_input_open(const dp_app *app, const char *path, GError **error)
     }
     const char *name = is_stdin ? "stdin" : path;
     dp_render_opts opts = { .passwords = (const char *const *)app->passwords };
-    dp_document *document = dp_document_open(fd, name, &opts, error);
+    dp_document *document = open_document(fd, name, &opts, error);
     close(fd);
     if (document == NULL)
         return NULL;

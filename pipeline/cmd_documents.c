@@ -43,6 +43,10 @@ static int parse(run *r, int *argc, char ***argv, const char *summary,
         dp_message(r->app, "error", "%s", error->message);
         return DP_EXIT_USAGE;
     }
+    if (*argc > 1 && strcmp((*argv)[1], "--") == 0) { /* GLib leaves it before a dash */
+        memmove(*argv + 1, *argv + 2, (size_t)(*argc - 1) * sizeof **argv);
+        (*argc)--;
+    }
     if (*argc < 2) {
         dp_message(r->app, "error", "no FILE given (\"-\" is stdin)");
         return DP_EXIT_USAGE;
