@@ -49,6 +49,9 @@ void dp_message(const dp_app *app, const char *level, const char *format, ...)
     va_start(list, format);
     g_autofree char *text = g_strdup_vprintf(format, list);
     va_end(list);
+    for (char *c = text; *c != '\0'; c++) /* a file name must not steer the terminal */
+        if (g_ascii_iscntrl(*c))
+            *c = '?';
     dp_progress_end(app);
     if (app->is_json_log) {
         g_autofree char *valid = g_utf8_make_valid(text, -1);
