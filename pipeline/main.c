@@ -17,7 +17,7 @@ static const struct {
     { "extract", "FILE...", "documents to checked JSON", dp_cmd_extract,
       "  -s, --schema NAME    schema by name or path\n"
       "  --auto               choose the schema by classification (default)\n"
-      "  -o, --output DIR     write DIR/<file name>.json instead of to stdout\n"
+      "  -o DIR               write DIR/<file name>.json instead of to stdout\n"
       "  -f, --format FORMAT  json, jsonl or csv\n"
       "  --plain              values alone, without their envelope\n" },
     { "read", "FILE...", "documents to text", dp_cmd_read,
