@@ -480,11 +480,11 @@ static gboolean compile_enum(dx_compiler *c, const json_t *schema, const char *k
 /* The bytes that the part of the program at `at` can begin with. */
 static void first_bytes(const dx_compiler *c, uint32_t at, guint8 seen[256])
 {
-    g_autoptr(GArray) todo = g_array_new(FALSE, FALSE, sizeof at);
-    g_array_append_val(todo, at);
-    while (todo->len > 0) {
-        uint32_t pc = g_array_index(todo, uint32_t, todo->len - 1), next = pc + 1;
-        g_array_set_size(todo, todo->len - 1);
+    g_autoptr(GArray) pending = g_array_new(FALSE, FALSE, sizeof at);
+    g_array_append_val(pending, at);
+    while (pending->len > 0) {
+        uint32_t pc = g_array_index(pending, uint32_t, pending->len - 1), next = pc + 1;
+        g_array_set_size(pending, pending->len - 1);
         const dx_op *op = &g_array_index(c->grammar->ops, dx_op, pc);
         if (op->kind == OP_LIT) {
             seen[c->grammar->pool->data[op->x]] = 1;
@@ -492,11 +492,11 @@ static void first_bytes(const dx_compiler *c, uint32_t at, guint8 seen[256])
             for (const char *p = "-0123456789"; *p != '\0'; p++)
                 seen[(guint8)*p] = 1;
         } else if (op->kind == OP_FORK) {
-            g_array_append_val(todo, op->x);
-            g_array_append_val(todo, op->y);
+            g_array_append_val(pending, op->x);
+            g_array_append_val(pending, op->y);
         } else {
             next = op->kind == OP_JUMP ? op->x : next;
-            g_array_append_val(todo, next);
+            g_array_append_val(pending, next);
         }
     }
 }
