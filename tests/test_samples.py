@@ -1,11 +1,14 @@
 #!/usr/bin/python3
-"""The samples' truths hold together: sums, check digits, size, and the drawn bytes."""
+"""The samples' truths hold together: sums, check digits, size, and what is drawn."""
 import importlib.util
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 from decimal import Decimal as D
 
@@ -79,15 +82,52 @@ class Samples(unittest.TestCase):
                 self.assertEqual(mod97(code[4:] + code[:4]), 1)
                 self.assertEqual(len(code), lengths[code[:2]])
 
-    def test_bytes(self):
+    def check(self, *args):
         for module in ("PIL", "numpy", "reportlab"):
             if importlib.util.find_spec(module) is None:
                 self.skipTest(f"python3-{module.lower()} is not installed")
-        done = subprocess.run([sys.executable, SAMPLES / "draw.py", "--check"],
+        return subprocess.run([sys.executable, SAMPLES / "draw.py", "--check", *args],
                               capture_output=True, text=True, check=False)
+
+    def test_drawn(self):
+        """What the script draws is what lies here: text byte for byte, pictures but for
+        the rounding of floats."""
+        done = self.check()
         if done.returncode and not is_debian_12():
             self.skipTest("other versions of the drawing libraries than Debian 12 has")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_other_pictures_are_seen(self):
+        """One digit painted over, one grey level more, one amount changed: each is told."""
+        def painted(path):
+            with Image.open(path) as picture:
+                picture.load()
+                ImageDraw.Draw(picture).rectangle((200, 300, 212, 312), fill=0)
+                picture.save(path, quality=95)
+
+        def lighter(path):
+            with Image.open(path) as picture:
+                picture.point(lambda v: min(255, v + 2)).save(path, quality=95)
+
+        def other_amount(path):
+            path.write_text(path.read_text("utf-8").replace("2026", "2025"), "utf-8")
+        from PIL import Image, ImageDraw
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            for path in SAMPLES.iterdir():
+                if path.suffix in (".pdf", ".tif", ".jpg", ".png", ".json"):
+                    shutil.copy(path, folder)
+            painted(folder / "receipt-photo.jpg")
+            painted(folder / "receipt-pl.png")
+            lighter(folder / "receipt-it.png")
+            other_amount(folder / "invoice-en.pdf.expected.json")
+            (folder / "invoice-de.pdf").write_bytes(b"%PDF-1.4 something else")
+            done = self.check("-o", folder)
+        told = re.findall(r"(?m)^differs: (.*)$", done.stdout)
+        self.assertLessEqual({"receipt-photo.jpg", "receipt-pl.png", "receipt-it.png",
+                              "invoice-en.pdf.expected.json", "invoice-de.pdf"}, set(told),
+                             done.stderr)
+        self.assertNotIn("invoice-fr.pdf", told)
 
 
 def is_debian_12():
