@@ -1,0 +1,163 @@
+/*
+ * choices.c - the pieces of a page that may be the value of a leaf, each weighed by its
+ *             place beside a printed label.
+ */
+#include "extract.h"
+
+#include <string.h>
+
+#define WORDS_MAX 14   /* of one free value */
+#define LINES_MAX 5    /* of one address */
+#define FREE_MAX  6000 /* free candidates of one page */
+
+static gboolean has_digit(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (g_ascii_isdigit(*text))
+            return TRUE;
+    return FALSE;
+}
+
+static GArray *labels_of(const dx_page *p, const dx_leaf *l)
+{
+    const json_t *names = json_object_get(l->node, "x-labels");
+    g_autoptr(GPtrArray) list = g_ptr_array_new();
+    gsize i;
+    json_t *name;
+    json_array_foreach((json_t *)names, i, name) if (json_is_string(name))
+        g_ptr_array_add(list, (char *)json_string_value(name));
+    g_ptr_array_add(list, NULL);
+    return dx_layout_labels(p->layout, (const char *const *)list->pdata);
+}
+
+static double weight_of(const dx_page *p, const GArray *labels, gsize start, gsize end)
+{
+    double best = 0;
+    for (guint i = 0; i < labels->len && i < 60; i++)
+        best = MAX(best, dx_layout_score(p->layout, &g_array_index(labels, dx_label, i),
+                                         start, end));
+    return best;
+}
+
+static char *slice(const dx_page *p, gsize start, gsize end)
+{
+    char *text = g_strndup(p->layout->text + start, end - start);
+    return g_strdelimit(text, "\t\n", ' ');
+}
+
+static void add_typed(dx_choices *out, const dx_work *w, const dx_page *p,
+                      const dx_leaf *l, const GArray *labels)
+{
+    g_autoptr(GArray) found =
+        dx_find_candidates(l->kind, p->layout->text, p->layout->bytes, &w->learnt);
+    for (guint i = 0; i < found->len; i++) {
+        const dx_candidate *c = &g_array_index(found, dx_candidate, i);
+        g_autofree char *text = slice(p, c->start, c->end);
+        dx_choices_add(out, text, c->start, c->end,
+                       weight_of(p, labels, c->start, c->end));
+    }
+    if (l->kind != DX_KIND_AMOUNT && l->kind != DX_KIND_QUANTITY)
+        return;
+    /* numbers that print runs together: 2*12.50, 3x4.00 */
+    const char *t = p->layout->text;
+    for (gsize i = 0; i < p->layout->bytes;) {
+        gsize n = strspn(t + i, "0123456789.,");
+        if (n > 0 && n < 16 && g_ascii_isdigit(t[i])) {
+            gsize m = n;
+            while (m > 1 && !g_ascii_isdigit(t[i + m - 1]))
+                m--;
+            g_autofree char *text = slice(p, i, i + m);
+            g_autofree char *value = NULL;
+            if (dx_normalize(l->kind, text, &w->learnt, &value, NULL))
+                dx_choices_add(out, text, i, i + m, weight_of(p, labels, i, i + m));
+        }
+        i += MAX(n, 1);
+    }
+}
+
+/* Runs of words inside one cell. */
+static void add_free(dx_choices *out, const dx_page *p, const dx_leaf *l,
+                     const GArray *labels)
+{
+    const dx_layout *t = p->layout;
+    guint most = l->kind == DX_KIND_ID ? 4 : WORDS_MAX;
+    for (guint a = 0; a < t->word_count; a++) {
+        const dx_cell *cell = dx_layout_cell(t, t->word_start[a]);
+        for (guint b = a; b < t->word_count && b < a + most && cell != NULL &&
+                          t->word_end[b] <= cell->end;
+             b++) {
+            if (dx_choices_count(out) >= FREE_MAX)
+                return;
+            g_autofree char *text = slice(p, t->word_start[a], t->word_end[b]);
+            if (strlen(text) > 200 || (l->kind == DX_KIND_ID && !has_digit(text)))
+                continue;
+            g_autofree char *trimmed = g_strdup(text);
+            gsize n = strlen(trimmed);
+            while (n > 1 && strchr(",;:", trimmed[n - 1]) != NULL)
+                trimmed[--n] = '\0';
+            double weight = weight_of(p, labels, t->word_start[a], t->word_end[b]);
+            /* a whole cell (or all behind a label in it) is likelier than a part */
+            if (t->word_end[b] != cell->end)
+                weight *= 0.6;
+            dx_choices_add(out, trimmed, t->word_start[a], t->word_end[b], weight);
+            char *bracket = strrchr(trimmed, '('); /* a number set close behind a name */
+            if (bracket != NULL && bracket > trimmed + 1 && bracket[-1] != ' ') {
+                gsize length = (gsize)(bracket - trimmed);
+                while (length > 1 &&
+                       (trimmed[length - 1] == '(' || trimmed[length - 1] == ' '))
+                    length--;
+                trimmed[length] = '\0';
+                dx_choices_add(out, trimmed, t->word_start[a], t->word_start[a] + length,
+                               weight * 0.9);
+            }
+        }
+    }
+}
+
+/* Blocks of lines: from a word to the end of its cell, then cell by cell downwards. */
+static void add_blocks(dx_choices *out, const dx_page *p, const GArray *labels)
+{
+    const dx_layout *t = p->layout;
+    g_autoptr(GArray) jumps = dx_layout_jumps(t);
+    for (guint a = 0; a < t->word_count; a++) {
+        const dx_cell *cell = dx_layout_cell(t, t->word_start[a]);
+        if (cell == NULL || (t->word_start[a] != cell->start && a > 0 &&
+                             strchr(":·|", t->text[t->word_end[a - 1] - 1]) == NULL))
+            continue;
+        g_autoptr(GString) text = g_string_new(NULL);
+        gsize start = t->word_start[a], end = cell->end;
+        double weight = weight_of(p, labels, start, end);
+        for (guint n = 0;
+             n < LINES_MAX && cell != NULL && dx_choices_count(out) < FREE_MAX; n++) {
+            g_autofree char *line = slice(p, n == 0 ? start : cell->start, cell->end);
+            gsize length = strlen(line);
+            while (length > 1 && strchr(", ", line[length - 1]) != NULL)
+                line[--length] = '\0';
+            g_string_append_printf(text, "%s%s", n > 0 ? ", " : "", line);
+            end = n == 0 ? cell->end : end;
+            if (text->len < 240)
+                dx_choices_add(out, text->str, start, end, weight * 0.5);
+            gsize to = G_MAXSIZE;
+            for (guint j = 0; j < jumps->len; j++)
+                if (g_array_index(jumps, dx_jump, j).from == cell->end)
+                    to = g_array_index(jumps, dx_jump, j).to;
+            cell = to != G_MAXSIZE ? dx_layout_cell(t, to) : NULL;
+        }
+    }
+}
+
+dx_choices *dx_choices_of(const dx_work *w, const dx_page *p, const dx_leaf *l)
+{
+    dx_choices *out = dx_choices_new();
+    g_autoptr(GArray) labels = labels_of(p, l);
+    gboolean is_free =
+        l->kind == DX_KIND_TEXT || l->kind == DX_KIND_ID || l->kind == DX_KIND_NONE;
+    if (!is_free)
+        add_typed(out, w, p, l, labels);
+    else
+        add_free(out, p, l, labels);
+    if (g_str_has_suffix(l->ask, "address"))
+        add_blocks(out, p, labels);
+    dx_choices_seal(out);
+    return out;
+}

@@ -1,0 +1,102 @@
+/*
+ * extract.h - shared between the files that turn a page and a schema into fields.
+ *
+ *   extract.c   the document: pages in, envelope out
+ *   leaves.c    what the schema asks, and where a value goes
+ *   choices.c   which pieces of a page a leaf may be
+ *   fields.c    questions to the model, answers to envelope leaves
+ *   sources.c   better sources than the page: XML, form fields, derived values
+ *   classify.c  the class of a document
+ *
+ * A dx_work lives as long as one call of dx_extract() and belongs to its thread.
+ */
+#ifndef DX_EXTRACT_H
+#define DX_EXTRACT_H
+
+#include "answer.h"
+#include "layout.h"
+#include "normalize.h"
+#include "prompt.h"
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_session, dx_session_free)
+
+struct dx_engine {
+    vl_model *model;
+    dx_vocab *vocab;
+};
+
+typedef struct dx_page {
+    uint32_t number;
+    gboolean is_read; /* words from the text head */
+    GArray *words;    /* of dx_word */
+    dx_layout *layout;
+    vl_vision *vision;
+} dx_page;
+
+typedef struct dx_leaf {
+    char *path; /* dotted; inside a list: from the row */
+    const char *ask;
+    dx_kind kind;
+    const json_t *node;
+    gboolean is_required;
+} dx_leaf;
+
+typedef struct dx_list_leaf {
+    char *path;
+    GArray *leaves; /* of dx_leaf */
+} dx_list_leaf;
+
+typedef struct dx_work {
+    dx_engine *engine;
+    const dx_source *source;
+    const dx_options *options;
+    const json_t *schema;
+    GArray *leaves;   /* of dx_leaf */
+    GPtrArray *lists; /* of dx_list_leaf */
+    json_t *fields;
+    dx_context learnt;
+    gboolean is_truncated;
+    gint64 us_read, us_answer, us_open;
+    uint32_t pages_read;
+} dx_work;
+
+/* ---- extract.c ------------------------------------------------------------------- */
+
+/* A page with its words laid out; NULL and an error when it cannot be had. */
+dx_page *dx_page_open(dx_work *w, uint32_t index, GError **error);
+void dx_page_free(dx_page *p);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_page, dx_page_free)
+void dx_tell(const dx_options *options, const char *stage, uint32_t number,
+             uint32_t count);
+
+/* ---- leaves.c -------------------------------------------------------------------- */
+
+GArray *dx_leaves_new(void);
+void dx_list_free(gpointer data);
+/* Walk the properties of `node` into `leaves` and, for lists, w->lists. */
+void dx_collect(dx_work *w, const json_t *node, const char *prefix, GArray *leaves,
+                gboolean is_row);
+/* A dotted path in the result; put takes `value`, get borrows. */
+void dx_field_put(json_t *root, const char *path, json_t *value);
+json_t *dx_field_get(json_t *root, const char *path);
+json_t *dx_null_leaf(void);
+gboolean dx_is_null(const json_t *leaf_json);
+
+/* ---- choices.c ------------------------------------------------------------------- */
+
+dx_choices *dx_choices_of(const dx_work *w, const dx_page *p, const dx_leaf *l);
+
+/* ---- fields.c -------------------------------------------------------------------- */
+
+gboolean dx_ask_fields(dx_work *w, dx_session *session, const dx_page *p, GError **error);
+gboolean dx_ask_list(dx_work *w, dx_session *session, const dx_page *p,
+                     const dx_list_leaf *list, GError **error);
+
+/* ---- sources.c ------------------------------------------------------------------- */
+
+/* TRUE when an e-invoice inside the file gave the fields. */
+gboolean dx_take_xml(dx_work *w);
+void dx_take_form(dx_work *w);
+void dx_derive_currency(dx_work *w);
+
+#endif
