@@ -57,6 +57,21 @@ json_t *dx_schema_list(const char *const *dirs, GError **error);
  * depth above 32, more than 1 MiB.  `name` goes into the message with line and column. */
 json_t *dx_yaml_parse(const char *text, gsize bytes, const char *name, GError **error);
 
+/* Where the nodes of a YAML file stand, for messages about what a value means. */
+typedef struct dx_marks dx_marks;
+typedef struct dx_mark {
+    guint line, column;         /* of the value, from 1 */
+    guint key_line, key_column; /* of its key; of the value where there is none */
+} dx_mark;
+
+/* As dx_yaml_parse(); *marks is for the caller to free, and set on success only. */
+json_t *dx_yaml_parse_marks(const char *text, gsize bytes, const char *name, dx_marks **marks,
+                            GError **error);
+/* `pointer` is a JSON Pointer, "" the root.  FALSE, output untouched, for no such node. */
+gboolean dx_marks_find(const dx_marks *marks, const char *pointer, dx_mark *mark);
+void dx_marks_free(dx_marks *marks);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_marks, dx_marks_free)
+
 /* ---- constrained decoding (grammar.c) -------------------------------------- */
 
 typedef struct dx_vocab dx_vocab;     /* byte trie over a token table; immutable, counted */

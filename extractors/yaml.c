@@ -13,9 +13,15 @@
 
 enum { YAML_DEPTH_MAX = 32, YAML_BYTES_MAX = 1 << 20 };
 
+struct dx_marks {
+    GHashTable *table; /* JSON Pointer to dx_mark */
+};
+
 typedef struct frame {
-    json_t *node; /* borrowed from its parent, the root from `loader` */
-    char *key;    /* of a mapping: waiting for its value */
+    json_t *node;     /* borrowed from its parent, the root from `loader` */
+    char *key;        /* of a mapping: waiting for its value */
+    yaml_mark_t at;   /* of that key */
+    gsize path_bytes; /* length of loader.path that names this node */
 } frame;
 
 typedef struct loader {
@@ -23,6 +29,8 @@ typedef struct loader {
     frame stack[YAML_DEPTH_MAX];
     guint depth;
     json_t *root;
+    dx_marks *marks; /* NULL when nobody asked for them */
+    GString *path;   /* JSON Pointer of the node that was added last, with marks only */
     GError **error;
 } loader;
 
@@ -89,11 +97,48 @@ static json_t *plain_value(const char *s)
     return json_real(g_ascii_strtod(s, NULL)); /* NULL when it is not finite */
 }
 
+static void append_escaped(GString *path, const char *key)
+{
+    for (; *key != '\0'; key++) {
+        if (*key == '~')
+            g_string_append(path, "~0");
+        else if (*key == '/')
+            g_string_append(path, "~1");
+        else
+            g_string_append_c(path, *key);
+    }
+}
+
+/* Note where the value that comes now stands; before it enters its parent. */
+static void note_place(loader *l, const yaml_event_t *e)
+{
+    if (l->marks == NULL)
+        return;
+    yaml_mark_t key = e->start_mark;
+    if (l->depth > 0) {
+        const frame *top = &l->stack[l->depth - 1];
+        g_string_truncate(l->path, top->path_bytes);
+        g_string_append_c(l->path, '/');
+        if (json_is_array(top->node)) {
+            g_string_append_printf(l->path, "%zu", json_array_size(top->node));
+        } else if (top->key != NULL) {
+            append_escaped(l->path, top->key);
+            key = top->at;
+        }
+    }
+    dx_mark *mark = g_new(dx_mark, 1);
+    *mark = (dx_mark){ (guint)e->start_mark.line + 1, (guint)e->start_mark.column + 1,
+                       (guint)key.line + 1, (guint)key.column + 1 };
+    g_hash_table_replace(l->marks->table, g_strdup(l->path->str), mark);
+}
+
 /* Put a value where the document is; takes it. */
 static gboolean add_value(loader *l, const yaml_event_t *e, json_t *value)
 {
     if (value == NULL)
-        return refuse(l, &e->start_mark, "a value is not UTF-8, has a NUL or is too large");
+        return refuse(l, &e->start_mark,
+                      "a value is not UTF-8, has a NUL or is too large");
+    note_place(l, e);
     if (l->depth == 0) {
         l->root = value;
         return TRUE;
@@ -123,6 +168,7 @@ static gboolean add_scalar(loader *l, const yaml_event_t *e)
             return refuse(l, &e->start_mark, why);
         }
         top->key = g_strdup(text);
+        top->at = e->start_mark;
         return TRUE;
     }
     gboolean is_plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -137,7 +183,8 @@ static gboolean open_node(loader *l, const yaml_event_t *e, json_t *node)
     }
     if (!add_value(l, e, node))
         return FALSE;
-    l->stack[l->depth++] = (frame){ node, NULL };
+    l->stack[l->depth++] =
+        (frame){ .node = node, .path_bytes = l->path != NULL ? l->path->len : 0 };
     return TRUE;
 }
 
@@ -186,17 +233,16 @@ static gboolean take(loader *l, const yaml_event_t *e)
     }
 }
 
-json_t *dx_yaml_parse(const char *text, gsize bytes, const char *name, GError **error)
+static json_t *load(loader *l, const char *text, gsize bytes)
 {
-    loader l = { .name = name, .error = error };
     yaml_parser_t parser;
     if (bytes > YAML_BYTES_MAX) {
-        g_set_error(error, DX_ERROR, DX_LIMIT, "%s: %zu bytes, limit %d", name, bytes,
-                    YAML_BYTES_MAX);
+        g_set_error(l->error, DX_ERROR, DX_LIMIT, "%s: %zu bytes, limit %d", l->name,
+                    bytes, YAML_BYTES_MAX);
         return NULL;
     }
     if (!yaml_parser_initialize(&parser)) {
-        g_set_error(error, DX_ERROR, DX_LIMIT, "%s: no memory for a parser", name);
+        g_set_error(l->error, DX_ERROR, DX_LIMIT, "%s: no memory for a parser", l->name);
         return NULL;
     }
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, bytes);
@@ -204,20 +250,56 @@ json_t *dx_yaml_parse(const char *text, gsize bytes, const char *name, GError **
     while (is_good && !is_over) {
         yaml_event_t e;
         if (!yaml_parser_parse(&parser, &e)) {
-            is_good = refuse(&l, &parser.problem_mark,
+            is_good = refuse(l, &parser.problem_mark,
                              parser.problem != NULL ? parser.problem : "cannot be read");
             break;
         }
         is_over = e.type == YAML_STREAM_END_EVENT;
-        is_good = take(&l, &e);
+        is_good = take(l, &e);
         yaml_event_delete(&e);
     }
     yaml_parser_delete(&parser);
     for (guint i = 0; i < YAML_DEPTH_MAX; i++)
-        g_free(l.stack[i].key);
-    if (is_good && l.root == NULL)
-        g_set_error(error, DX_ERROR, DX_SCHEMA, "%s: is empty", name);
-    if (!is_good && l.root != NULL)
-        json_decref(l.root);
-    return is_good ? l.root : NULL;
+        g_free(l->stack[i].key);
+    if (is_good && l->root == NULL)
+        g_set_error(l->error, DX_ERROR, DX_SCHEMA, "%s: is empty", l->name);
+    if (!is_good && l->root != NULL)
+        json_decref(l->root);
+    return is_good ? l->root : NULL;
+}
+
+json_t *dx_yaml_parse(const char *text, gsize bytes, const char *name, GError **error)
+{
+    loader l = { .name = name, .error = error };
+    return load(&l, text, bytes);
+}
+
+json_t *dx_yaml_parse_marks(const char *text, gsize bytes, const char *name,
+                            dx_marks **marks, GError **error)
+{
+    g_autoptr(dx_marks) taken = g_new0(dx_marks, 1);
+    taken->table = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_autoptr(GString) path = g_string_new(NULL);
+    loader l = { .name = name, .error = error, .marks = taken, .path = path };
+    json_t *root = load(&l, text, bytes);
+    if (root != NULL)
+        *marks = g_steal_pointer(&taken);
+    return root;
+}
+
+gboolean dx_marks_find(const dx_marks *marks, const char *pointer, dx_mark *mark)
+{
+    const dx_mark *found = g_hash_table_lookup(marks->table, pointer);
+    if (found == NULL)
+        return FALSE;
+    *mark = *found;
+    return TRUE;
+}
+
+void dx_marks_free(dx_marks *marks)
+{
+    if (marks == NULL)
+        return;
+    g_hash_table_unref(marks->table);
+    g_free(marks);
 }

@@ -86,5 +86,11 @@ int dp_cmd_classify(dp_app *app, int argc, char **argv);
 int dp_cmd_schema(dp_app *app, int argc, char **argv);
 int dp_cmd_model(dp_app *app, int argc, char **argv);
 int dp_cmd_doctor(dp_app *app, int argc, char **argv);
+int dp_cmd_config(dp_app *app, int argc, char **argv);
+
+/* Load a configuration and check the schemas that it names; messages are out when it
+ * returns NULL (exit DP_EXIT_CONFIG).  Caller frees. */
+struct dp_config;
+struct dp_config *dp_config_open(const dp_app *app, const char *path);
 
 #endif

@@ -25,6 +25,7 @@ static const struct {
     { "classify", "FILE...", "name the kind of each document", dp_cmd_classify,
       "  -l, --labels A,B,C   classes to choose from, at least two\n" },
     { "schema", "list | show NAME | check FILE", "document types", dp_cmd_schema, "" },
+    { "config", "check FILE | show FILE | keys", "configuration files", dp_cmd_config, "" },
     { "model", "info", "facts about the model", dp_cmd_model, "" },
     { "doctor", "", "check that everything works here", dp_cmd_doctor, "" },
 };

@@ -9,14 +9,14 @@ _docvl_schemas() {
 _docvl() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local global="--model --threads --json --quiet --help --version"
-    local commands="extract read classify schema model doctor"
+    local commands="extract read classify schema config model doctor"
     local command="" words="" i
 
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
         --model | --threads) i=$((i + 1)) ;;
-        extract | read | classify | schema | model | doctor)
+        extract | read | classify | schema | config | model | doctor)
             command=${COMP_WORDS[i]}
             break
             ;;
@@ -33,7 +33,13 @@ _docvl() {
             compgen -f -- "$cur")
         return
         ;;
-    show) [ "$command" = schema ] && words=$(_docvl_schemas) ;;
+    check | show)
+        if [ "$command" = config ]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+            return
+        fi
+        [ "$prev" = show ] && [ "$command" = schema ] && words=$(_docvl_schemas)
+        ;;
     esac
     if [ -n "$words" ]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
@@ -46,10 +52,11 @@ _docvl() {
     read) words="--boxes $global" ;;
     classify) words="--labels $global" ;;
     schema) [ "$prev" = schema ] && words="list show check" || words=$global ;;
+    config) [ "$prev" = config ] && words="check show keys" || words=$global ;;
     model) [ "$prev" = model ] && words="info" || words=$global ;;
     doctor) words=$global ;;
     esac
-    if [[ $cur == -* || $command == "" || $prev == schema || $prev == model ]]; then
+    if [[ $cur == -* || $command == "" || $prev == schema || $prev == config || $prev == model ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")

@@ -115,6 +115,35 @@ static void test_yaml_scalars(void)
     }
 }
 
+static const struct {
+    const char *pointer;
+    dx_mark mark;
+} places[] = {
+    { "", { 1, 1, 1, 1 } },      { "/a", { 1, 4, 1, 1 } },    { "/b", { 3, 3, 2, 1 } },
+    { "/b/1", { 4, 5, 4, 5 } },  { "/b/1/c~1~0d", { 4, 13, 4, 5 } },
+};
+
+static void test_yaml_places(void)
+{
+    static const char text[] = "a: 1\nb:\n  - x\n  - \"c/~d\": 7\n";
+    g_autoptr(GError) error = NULL;
+    g_autoptr(dx_marks) marks = NULL;
+    json_t *v = dx_yaml_parse_marks(text, strlen(text), "t", &marks, &error);
+    g_assert_no_error(error);
+    for (gsize i = 0; i < G_N_ELEMENTS(places); i++) {
+        g_test_message("case: %s", places[i].pointer);
+        dx_mark mark = { 0 };
+        g_assert_true(dx_marks_find(marks, places[i].pointer, &mark));
+        g_assert_cmpuint(mark.line, ==, places[i].mark.line);
+        g_assert_cmpuint(mark.column, ==, places[i].mark.column);
+        g_assert_cmpuint(mark.key_line, ==, places[i].mark.key_line);
+        g_assert_cmpuint(mark.key_column, ==, places[i].mark.key_column);
+    }
+    dx_mark none;
+    g_assert_false(dx_marks_find(marks, "/b/2", &none));
+    json_decref(v);
+}
+
 static void test_yaml_limits(void)
 {
     for (guint depth = 32; depth <= 33; depth++) {
@@ -176,5 +205,6 @@ int main(int argc, char **argv)
     g_test_add_func("/schema/files", test_files);
     g_test_add_func("/yaml/scalars", test_yaml_scalars);
     g_test_add_func("/yaml/limits", test_yaml_limits);
+    g_test_add_func("/yaml/places", test_yaml_places);
     return g_test_run();
 }
