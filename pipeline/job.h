@@ -23,14 +23,14 @@ typedef struct dp_recipe dp_recipe;
 
 /* Zero and NULL mean the defaults of `docvl extract`. */
 typedef struct dp_recipe_opts {
-    const char *schema;             /* name or path; NULL: by class */
-    const char *text;               /* auto, always, never */
-    const char *const *labels;      /* classes to choose from */
-    const char *const *passwords;   /* not part of the hash */
+    const char *schema;           /* name or path; NULL: by class */
+    const char *text;             /* auto, always, never */
+    const char *const *labels;    /* classes to choose from */
+    const char *const *passwords; /* not part of the hash */
     double review_below;
     uint32_t tokens_max, pages_max;
-    gboolean is_plain;              /* results hold values alone */
-    gboolean is_classified;         /* with a schema too: add "class" to the result */
+    gboolean is_plain;      /* results hold values alone */
+    gboolean is_classified; /* with a schema too: add "class" to the result */
 } dp_recipe_opts;
 
 /* Loads the schema (an error of DX_ERROR says what is wrong with it).  `engine` gives the
@@ -84,7 +84,7 @@ char *dp_result_text(const json_t *result, const char *format, gboolean is_plain
 /* ---- hooks -------------------------------------------------------------------------- */
 
 typedef enum dp_routing {
-    DP_ROUTING_DONE,  /* every action is done: the document becomes routed */
+    DP_ROUTING_DONE, /* every action is done: the document becomes routed */
     DP_ROUTING_LATER, /* an action waits for its next try (dp_queue_action_fail was called),
                          the document stays published */
     DP_ROUTING_QUARANTINED, /* an action is given up (dp_queue_action_fail said so) */
@@ -119,13 +119,13 @@ typedef struct dp_job_hooks {
 } dp_job_hooks;
 
 typedef enum dp_job_end {
-    DP_JOB_DONE,        /* routed */
-    DP_JOB_WAITS,       /* published, an action waits */
-    DP_JOB_FAILED,      /* journaled as failed or quarantined */
-    DP_JOB_STALLED,     /* temporary: given back, not counted */
-    DP_JOB_CANCELLED,   /* given back */
+    DP_JOB_DONE,      /* routed */
+    DP_JOB_WAITS,     /* published, an action waits */
+    DP_JOB_FAILED,    /* journaled as failed or quarantined */
+    DP_JOB_STALLED,   /* temporary: given back, not counted */
+    DP_JOB_CANCELLED, /* given back */
     DP_JOB_TWIN,
-    DP_JOB_LOST,        /* another worker has it */
+    DP_JOB_LOST, /* another worker has it */
 } dp_job_end;
 
 typedef struct dp_job {
@@ -133,7 +133,7 @@ typedef struct dp_job {
     dx_engine *engine;
     const vl_model_info *model;
     const dp_job_hooks *hooks;
-    dp_extraction how;      /* progress, waits, cancellable; name and sha256 are set here */
+    dp_extraction how; /* progress, waits, cancellable; name and sha256 are set here */
 } dp_job;
 
 typedef struct dp_job_report {
@@ -141,8 +141,8 @@ typedef struct dp_job_report {
     guint pages;
     gint64 work_us, journal_us; /* all of it, and the journal's and publication's part */
     gint64 bytes;
-    char status[16];            /* of the result */
-    char code[32];              /* of the failure */
+    char status[16]; /* of the result */
+    char code[32];   /* of the failure */
     char reason[256];
 } dp_job_report;
 

@@ -20,13 +20,14 @@
  *   quarantined  the tries are used up, or an action can't be done         dp_queue_fail
  *
  * A lease that ends (worker dead, machine gone) brings claimed, rendered, extracted and
- * checked back to settled, counting one attempt; published stays published and is only
- * routed on.  A worker whose lease was taken gets DP_QUEUE_LOST from every call about that
- * document and must drop it.
+ * checked back to settled, counting one attempt (from the second on to failed, so that a
+ * document that kills its worker waits and ends in quarantine); published stays published
+ * and is only routed on.  A worker whose lease was taken gets DP_QUEUE_LOST from every call
+ * about that document and must drop it.
  *
  * Promises: when dp_queue_add, _publish, _fail, _routed or an action's call returns TRUE,
- * what it wrote survives a power cut.  dp_queue_claim, _advance and _heartbeat promise
- * nothing of the kind (losing them costs a repeated page, never a document).
+ * what it wrote survives a power cut.  dp_queue_claim, _advance, _unclaim and _heartbeat
+ * promise nothing of the kind (losing them costs a repeated page, never a document).
  *
  * Threads and processes: a dp_queue may be used from all threads of a process (calls take
  * turns), and any number of processes of one machine may have the same journal open.  Not
@@ -129,17 +130,19 @@ typedef struct dp_arrival {
     const char *sha256;  /* of the content: dp_hash_file() */
     const char *recipe;  /* dp_recipe_sha256() */
     dp_stamp stamp;
-    int priority;        /* higher first, -1000 to 1000 */
-    gboolean is_forced;  /* once more, even when it is done */
+    int priority;       /* higher first, -1000 to 1000 */
+    gboolean is_forced; /* once more, even when it is done */
+    gboolean is_light; /* need not survive a power cut: the caller finds the file again by
+                            itself (batch: the same line run again) */
 } dp_arrival;
 
 typedef enum dp_add {
-    DP_ADD_NEW,         /* now settled */
-    DP_ADD_FORCED,      /* was done or failed, settled again since is_forced */
-    DP_ADD_PENDING,     /* the same content under the same path already waits or is in work */
-    DP_ADD_DONE,        /* the same content under the same path is done (routed) */
-    DP_ADD_FAILED,      /* failed or quarantined before; tried again when its time has come */
-    DP_ADD_TWIN,        /* the same content is known under another path (any state); that
+    DP_ADD_NEW,     /* now settled */
+    DP_ADD_FORCED,  /* was done or failed, settled again since is_forced */
+    DP_ADD_PENDING, /* the same content under the same path already waits or is in work */
+    DP_ADD_DONE,    /* the same content under the same path is done (routed) */
+    DP_ADD_FAILED,  /* failed or quarantined before; tried again when its time has come */
+    DP_ADD_TWIN,    /* the same content is known under another path (any state); that
                            document goes on unchanged, nothing is paid for twice */
 } dp_add;
 
@@ -165,8 +168,8 @@ typedef struct dp_doc {
     dp_state state;
     int priority;
     gint64 bytes, added_at, changed_at, next_at; /* next_at 0: at once */
-    guint attempts; /* failures that count */
-    guint stalls;   /* temporary ones in a row */
+    guint attempts;                              /* failures that count */
+    guint stalls;                                /* temporary ones in a row */
     char *code, *reason; /* of the last failure, "" when there was none */
     char *worker;        /* who has it; "" when nobody */
     char *status;        /* of the result: "ok", "review", "failed"; "" before */
@@ -213,14 +216,14 @@ gboolean dp_queue_publish(dp_queue *queue, gint64 id, const dp_publication *publ
                           GError **error);
 
 typedef struct dp_failure {
-    const char *code;   /* a word: "unreadable", "encrypted" … (dp_error_name) */
-    const char *reason; /* one line */
+    const char *code;      /* a word: "unreadable", "encrypted" … (dp_error_name) */
+    const char *reason;    /* one line */
     gboolean is_temporary; /* wait, but do not count */
     gboolean is_final;     /* no use to try again: quarantine at once */
 } dp_failure;
 /* *after (may be NULL) gets the document as it stands then, with attempts and next time. */
-gboolean dp_queue_fail(dp_queue *queue, gint64 id, const dp_failure *failure, dp_doc **after,
-                       GError **error);
+gboolean dp_queue_fail(dp_queue *queue, gint64 id, const dp_failure *failure,
+                       dp_doc **after, GError **error);
 /* Give it back unworked (shutdown): settled or published again, nothing counted. */
 gboolean dp_queue_unclaim(dp_queue *queue, gint64 id, GError **error);
 /* All actions are done: the end. DP_QUEUE_STATE when one is not. */
@@ -229,12 +232,13 @@ gboolean dp_queue_routed(dp_queue *queue, gint64 id, GError **error);
 /* The file lies elsewhere now (claimed by rename, moved by an action).  Needs no lease. */
 gboolean dp_queue_set_path(dp_queue *queue, gint64 id, const char *path, GError **error);
 /* Its result goes elsewhere. */
-gboolean dp_queue_set_target(dp_queue *queue, gint64 id, const char *target, GError **error);
+gboolean dp_queue_set_target(dp_queue *queue, gint64 id, const char *target,
+                             GError **error);
 /* The file holds other bytes than when it was added, or the recipe is another by now.  When
  * the new key is another document's, *twin gets that id, this one is taken out of the
  * journal; else 0. */
-gboolean dp_queue_rekey(dp_queue *queue, gint64 id, const char *sha256, const char *recipe,
-                        gint64 *twin, GError **error);
+gboolean dp_queue_rekey(dp_queue *queue, gint64 id, const char *sha256,
+                        const char *recipe, gint64 *twin, GError **error);
 
 dp_doc *dp_queue_get(dp_queue *queue, gint64 id, GError **error);
 
@@ -244,20 +248,20 @@ typedef enum dp_action_state {
     DP_ACTION_PENDING,
     DP_ACTION_STARTED, /* begun once; whether it was done, only its target can tell */
     DP_ACTION_DONE,
-    DP_ACTION_FAILED,  /* given up: the document is quarantined */
+    DP_ACTION_FAILED, /* given up: the document is quarantined */
 } dp_action_state;
 
 typedef struct dp_action {
     gint64 id;
     gint64 document;
-    guint index;          /* order within the document, from 0 */
-    char *kind;           /* "move", "webhook", … */
-    char *key;            /* idempotency key; the same in every try */
+    guint index; /* order within the document, from 0 */
+    char *kind;  /* "move", "webhook", … */
+    char *key;   /* idempotency key; the same in every try */
     dp_action_state state;
     guint attempts;
     gint64 next_at;
-    char *detail;         /* the caller's, JSON as text: targets already chosen … */
-    char *reason;         /* of the last failure */
+    char *detail; /* the caller's, JSON as text: targets already chosen … */
+    char *reason; /* of the last failure */
 } dp_action;
 void dp_action_free(dp_action *action);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_action, dp_action_free)
@@ -285,8 +289,8 @@ gboolean dp_queue_action_fail(dp_queue *queue, gint64 action, const dp_failure *
 typedef struct dp_counts {
     guint64 documents[DP_STATE_COUNT];
     guint64 actions_open; /* pending or started */
-    gint64 oldest_at;     /* when the oldest document that waits was added; 0: none waits */
-    guint64 pages;        /* published, ever */
+    gint64 oldest_at; /* when the oldest document that waits was added; 0: none waits */
+    guint64 pages;    /* published, ever */
 } dp_counts;
 gboolean dp_queue_counts(dp_queue *queue, const char *lane, dp_counts *counts,
                          GError **error);
@@ -294,11 +298,11 @@ gboolean dp_queue_counts(dp_queue *queue, const char *lane, dp_counts *counts,
 json_t *dp_queue_reasons(dp_queue *queue, const char *lane, GError **error);
 
 typedef struct dp_filter {
-    const char *lane;        /* NULL: any */
-    guint states;            /* bits 1 << dp_state; 0: all */
-    const char *path;        /* exact path or origin; NULL: any */
-    gint64 after_id;         /* pages through a long list */
-    guint limit;             /* 0: 1,000 */
+    const char *lane; /* NULL: any */
+    guint states;     /* bits 1 << dp_state; 0: all */
+    const char *path; /* exact path or origin; NULL: any */
+    gint64 after_id;  /* pages through a long list */
+    guint limit;      /* 0: 1,000 */
 } dp_filter;
 /* By id.  GPtrArray of dp_doc. */
 GPtrArray *dp_queue_list(dp_queue *queue, const dp_filter *filter, GError **error);

@@ -23,12 +23,12 @@ typedef enum dp_runner_mode {
 
 typedef struct dp_runner_opts {
     dp_runner_mode mode;
-    const char *lane;        /* NULL: any; copied */
-    guint workers;           /* documents computed at a time; 0: dp_workers_default() */
-    guint64 memory_max;      /* bytes of this process and its readers above which no further
+    const char *lane;     /* NULL: any; copied */
+    guint workers;        /* documents computed at a time; 0: dp_workers_default() */
+    guint64 memory_max;   /* bytes of this process and its readers above which no further
                                 document is begun (one always goes on); 0: no limit */
-    guint64 failures_max;    /* stop after so many failed documents; 0: never */
-    guint seconds_max;       /* stop (between pages) after so many seconds; 0: never */
+    guint64 failures_max; /* stop after so many failed documents; 0: never */
+    guint seconds_max;    /* stop (between pages) after so many seconds; 0: never */
     const dp_job_hooks *hooks; /* copied; hooks->user must live longer than the runner */
 } dp_runner_opts;
 
@@ -39,18 +39,19 @@ typedef struct dp_runner_counts {
     guint64 stalled, cancelled, lost, twins, waits;
     guint64 pages, bytes;
     gint64 work_us, journal_us;
-    guint in_work;        /* documents now */
-    gint64 started_us;    /* monotonic */
-    gint64 last_progress_us; /* monotonic: when a worker last came from one step to the next;
+    guint in_work;     /* documents now */
+    gint64 started_us; /* monotonic */
+    gint64
+        last_progress_us; /* monotonic: when a worker last came from one step to the next;
                                 a watchdog is fed from this */
 } dp_runner_counts;
 
 typedef enum dp_runner_end {
     DP_RUNNER_DRAINED,
-    DP_RUNNER_STOPPED,   /* dp_runner_stop() or the cancellable */
-    DP_RUNNER_TIME,      /* seconds_max */
-    DP_RUNNER_FAILURES,  /* failures_max */
-    DP_RUNNER_STALLED,   /* temporary errors one after the other: a full disk, no memory */
+    DP_RUNNER_STOPPED,  /* dp_runner_stop() or the cancellable */
+    DP_RUNNER_TIME,     /* seconds_max */
+    DP_RUNNER_FAILURES, /* failures_max */
+    DP_RUNNER_STALLED,  /* temporary errors one after the other: a full disk, no memory */
 } dp_runner_end;
 
 guint dp_workers_default(void); /* one per CPU that this process may use, at most 16 */
