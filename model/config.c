@@ -67,6 +67,32 @@ static bool check_kind(const vl_json *object, const char *key, const char *suppo
                    value->type == VL_JSON_STRING ? value->text : "?", supported) != NULL;
 }
 
+static bool is_null(const vl_json *value)
+{
+    return value == NULL || value->type == VL_JSON_NULL;
+}
+
+/* An optional boolean; a number or text in its place is an error. */
+static bool read_bool(const vl_json *object, const char *key, bool fallback, bool *out,
+                      vl_error *err)
+{
+    const vl_json *value = vl_json_get(object, key);
+    *out = is_null(value) ? fallback : value->number != 0;
+    if (!is_null(value) && value->type != VL_JSON_BOOL)
+        return vl_fail(err, VL_FORMAT, "config.json: %s is neither true nor false",
+                       key) != NULL;
+    return true;
+}
+
+/* A switch that this core runs in one position only. */
+static bool check_off(const vl_json *object, const char *key, vl_error *err)
+{
+    bool is_on;
+    if (!read_bool(object, key, false, &is_on, err))
+        return false;
+    return !is_on || vl_fail(err, VL_UNSUPPORTED, "config.json: %s", key) != NULL;
+}
+
 static bool decode_chars(vl_config *c, const vl_json *chars, vl_error *err)
 {
     if (chars == NULL || chars->type != VL_JSON_STRING || chars->text_bytes == 0)
@@ -106,6 +132,10 @@ static bool read_vision(vl_config *c, const vl_json *vision, vl_error *err)
     if (c->in_chans == 2 || c->v_width % c->v_heads != 0 || c->tile < 2 * c->patch)
         return vl_fail(err, VL_FORMAT, "config.json: vision_config sizes do not fit") !=
                NULL;
+    if (c->v_width / c->v_heads > VL_HEAD_DIM_MAX)
+        return vl_fail(err, VL_LIMIT,
+                       "config.json: vision_config: a head of %u values, limit %u",
+                       c->v_width / c->v_heads, VL_HEAD_DIM_MAX) != NULL;
     c->v_mlp = (uint32_t)(c->v_width * ratio);
     c->side = c->tile / c->patch;
     const vl_json *head = vl_json_get(vision, "text_head");
@@ -132,6 +162,7 @@ static bool read_projector(vl_config *c, const vl_json *projector, vl_error *err
         { "downsample_ratio", &c->down, 1, 8, 2 },
     };
     if (!check_kind(projector, "projector_type", "downsample_mlp_gelu", err) ||
+        !check_off(projector, "token_pooling", err) ||
         !READ_RANGES(projector, "projector_config.", ranges, err))
         return false;
     if (depth != 2 || ratio != 1)
@@ -147,22 +178,114 @@ static bool read_projector(vl_config *c, const vl_json *projector, vl_error *err
     return true;
 }
 
+/* The position in `names` of an optional string; a null is as good as none. */
+static bool read_choice(const vl_json *object, const char *key, const char *const *names,
+                        size_t count, uint32_t *out, vl_error *err)
+{
+    const vl_json *value = vl_json_get(object, key);
+    *out = 0;
+    if (is_null(value))
+        return true;
+    for (size_t i = 0; i < count; i++)
+        if (vl_json_is(value, names[i])) {
+            *out = (uint32_t)i;
+            return true;
+        }
+    return vl_fail(err, VL_UNSUPPORTED, "config.json: %s \"%.60s\" is not known", key,
+                   value->type == VL_JSON_STRING ? value->text : "?") != NULL;
+}
+
+static bool check_groups(const vl_config *c, vl_error *err)
+{
+    if (c->experts % c->groups != 0 || c->groups_used > c->groups)
+        return vl_fail(err, VL_FORMAT,
+                       "config.json: %u experts in %u groups, %u of them used",
+                       c->experts, c->groups, c->groups_used) != NULL;
+    uint32_t eligible =
+        c->topk == VL_TOPK_GREEDY ? c->experts : c->experts / c->groups * c->groups_used;
+    if (c->experts_used > eligible)
+        return vl_fail(err, VL_FORMAT,
+                       "config.json: num_experts_per_tok is %u of %u eligible experts",
+                       c->experts_used, eligible) != NULL;
+    if (c->topk == VL_TOPK_BIASED && c->groups > 1 && c->experts / c->groups < 2)
+        return vl_fail(err, VL_FORMAT,
+                       "config.json: groups of one expert have no two best") != NULL;
+    return true;
+}
+
+/* DeepSeekMoE (VL2 section 6.3): what the router may be told to do. */
+static bool read_experts(vl_config *c, const vl_json *language, vl_error *err)
+{
+    static const char *const scorings[] = { "softmax", "sigmoid" };
+    static const char *const topks[] = { "greedy", "group_limited_greedy", "noaux_tc" };
+    uint32_t scoring, topk;
+    double scale;
+    if (is_null(vl_json_get(language, "n_routed_experts")))
+        return true;
+    const range ranges[] = {
+        { "n_routed_experts", &c->experts, 1, VL_EXPERTS_MAX, -1 },
+        { "num_experts_per_tok", &c->experts_used, 1, VL_EXPERTS_USED_MAX, -1 },
+        { "n_shared_experts", &c->experts_shared, 0, 64, 0 },
+        { "moe_intermediate_size", &c->expert_mlp, 8, 65536, 1407 },
+        { "first_k_dense_replace", &c->dense_first, 0, 256, 0 },
+        { "moe_layer_freq", &c->expert_every, 1, 256, 1 },
+        { "n_group", &c->groups, 1, VL_EXPERTS_MAX, 1 },
+        { "topk_group", &c->groups_used, 1, VL_EXPERTS_MAX, 1 },
+    };
+    if (!READ_RANGES(language, "language_config.", ranges, err) ||
+        !read_choice(language, "scoring_func", scorings, 2, &scoring, err) ||
+        !read_choice(language, "topk_method", topks, 3, &topk, err) ||
+        !read_bool(language, "norm_topk_prob", false, &c->is_weight_normed, err) ||
+        !read_float(language, "routed_scaling_factor", 1, 1e-3, 1e3, &scale, err))
+        return false;
+    c->scoring = (vl_scoring)scoring;
+    c->topk = (vl_topk)topk;
+    c->weight_scale = (float)scale;
+    if ((uint64_t)c->experts_shared * c->expert_mlp > VL_LINEAR_IN_MAX)
+        return vl_fail(err, VL_LIMIT, "config.json: %u shared experts of %u, limit %u",
+                       c->experts_shared, c->expert_mlp, VL_LINEAR_IN_MAX) != NULL;
+    return check_groups(c, err);
+}
+
+/* The geometry of a head: latent (VL2 section 6.1) or plain (6.2). */
+static bool read_attention(vl_config *c, const vl_json *language, vl_error *err)
+{
+    uint32_t nope;
+    const vl_json *q_rank = vl_json_get(language, "q_lora_rank");
+    if (!read_bool(language, "use_mla", true, &c->is_latent, err))
+        return false;
+    if (!c->is_latent) {
+        if (c->hidden % c->heads != 0 || c->hidden / c->heads % 2 != 0)
+            return vl_fail(err, VL_FORMAT, "config.json: %u heads do not divide %u",
+                           c->heads, c->hidden) != NULL;
+        c->key_dim = c->value_dim = c->rope_dim = c->hidden / c->heads;
+    } else {
+        const range ranges[] = {
+            { "kv_lora_rank", &c->kv_rank, 8, 4096, 512 },
+            { "q_lora_rank", &c->q_rank, 8, 8192, 1536 },
+            { "qk_rope_head_dim", &c->rope_dim, 2, VL_HEAD_DIM_MAX, 64 },
+            { "qk_nope_head_dim", &nope, 1, VL_HEAD_DIM_MAX, 128 },
+            { "v_head_dim", &c->value_dim, 1, VL_HEAD_DIM_MAX, 128 },
+        };
+        if (!READ_RANGES(language, "language_config.", ranges, err))
+            return false;
+        if (q_rank != NULL && q_rank->type == VL_JSON_NULL)
+            c->q_rank = 0;
+        if (c->rope_dim % 2 != 0)
+            return vl_fail(err, VL_FORMAT, "config.json: qk_rope_head_dim is odd") !=
+                   NULL;
+        c->key_dim = nope + c->rope_dim;
+    }
+    if (c->key_dim > VL_HEAD_DIM_MAX)
+        return vl_fail(err, VL_LIMIT, "config.json: a head of %u values, limit %u",
+                       c->key_dim, VL_HEAD_DIM_MAX) != NULL;
+    return true;
+}
+
 static bool read_language(vl_config *c, const vl_json *language, vl_error *err)
 {
-    const vl_json *experts = vl_json_get(language, "n_routed_experts");
-    const vl_json *mla = vl_json_get(language, "use_mla");
-    const vl_json *scaling = vl_json_get(language, "rope_scaling");
-    const vl_json *tied = vl_json_get(language, "tie_word_embeddings");
-    if (mla == NULL || mla->type != VL_JSON_BOOL || mla->number != 0)
-        return vl_fail(err, VL_UNSUPPORTED,
-                       "config.json: multi-head latent attention (use_mla)") != NULL;
-    if (experts != NULL && experts->type != VL_JSON_NULL)
-        return vl_fail(err, VL_UNSUPPORTED,
-                       "config.json: expert layers (n_routed_experts)") != NULL;
-    if (scaling != NULL && scaling->type != VL_JSON_NULL)
+    if (!is_null(vl_json_get(language, "rope_scaling")))
         return vl_fail(err, VL_UNSUPPORTED, "config.json: rope_scaling") != NULL;
-    if (tied != NULL && tied->number != 0)
-        return vl_fail(err, VL_UNSUPPORTED, "config.json: tie_word_embeddings") != NULL;
     uint32_t kv_heads;
     const range ranges[] = {
         { "hidden_size", &c->hidden, 8, 8192, 4096 },
@@ -174,7 +297,9 @@ static bool read_language(vl_config *c, const vl_json *language, vl_error *err)
         { "max_position_embeddings", &c->context_max, 16, 1u << 17, 2048 },
     };
     double eps, theta;
-    if (!check_kind(language, "hidden_act", "silu", err) ||
+    if (!check_off(language, "tie_word_embeddings", err) ||
+        !check_off(language, "attention_bias", err) ||
+        !check_kind(language, "hidden_act", "silu", err) ||
         !READ_RANGES(language, "language_config.", ranges, err) ||
         !read_float(language, "rms_norm_eps", 1e-6, 1e-12, 1e-1, &eps, err) ||
         !read_float(language, "rope_theta", 10000, 1, 1e9, &theta, err))
@@ -182,12 +307,14 @@ static bool read_language(vl_config *c, const vl_json *language, vl_error *err)
     if (kv_heads != 0 && kv_heads != c->heads)
         return vl_fail(err, VL_UNSUPPORTED, "config.json: grouped key and value heads") !=
                NULL;
-    if (c->hidden % c->heads != 0 || c->hidden / c->heads % 2 != 0)
-        return vl_fail(err, VL_FORMAT, "config.json: %u heads do not divide %u", c->heads,
-                       c->hidden) != NULL;
     c->rms_eps = (float)eps;
     c->rope_theta = (float)theta;
-    return true;
+    return read_attention(c, language, err) && read_experts(c, language, err);
+}
+
+bool vl_config_has_experts(const vl_config *c, uint32_t index)
+{
+    return c->experts > 0 && index >= c->dense_first && index % c->expert_every == 0;
 }
 
 static bool read_grids(vl_config *c, const vl_json *root, vl_error *err)

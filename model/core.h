@@ -17,6 +17,17 @@
 #define VL_IMAGE_SIDE_MAX   65500u
 #define VL_IMAGE_PIXELS_MAX 300000000u
 #define VL_PREFILL_ROWS     256
+#define VL_EXPERTS_MAX      1024
+#define VL_EXPERTS_USED_MAX 64
+#define VL_ABSORB_ROWS_MAX  16 /* rows that latent attention takes without expansion */
+
+typedef enum vl_scoring { VL_SCORING_SOFTMAX, VL_SCORING_SIGMOID } vl_scoring;
+
+typedef enum vl_topk {
+    VL_TOPK_GREEDY,
+    VL_TOPK_GROUPS, /* group_limited_greedy: groups by their best expert */
+    VL_TOPK_BIASED, /* noaux_tc: a learned bias for the choice alone */
+} vl_topk;
 
 typedef struct vl_config {
     char name[64];
@@ -30,21 +41,63 @@ typedef struct vl_config {
     uint32_t down;                 /* projector: patches merged per side */
     uint32_t hidden, mlp, layers, heads, vocab, context_max; /* decoder */
     float rms_eps, rope_theta;
+    uint32_t key_dim, value_dim; /* of a head; key_dim with its rotated part */
+    uint32_t rope_dim;           /* rotated values of a head: all of them without MLA */
+    bool is_latent;              /* multi-head latent attention (MLA) */
+    uint32_t q_rank, kv_rank;    /* MLA; q_rank is 0 where queries have no low rank */
+    uint32_t experts;            /* 0: every layer is dense */
+    uint32_t experts_used, experts_shared, expert_mlp, dense_first, expert_every;
+    uint32_t groups, groups_used;
+    vl_scoring scoring;
+    vl_topk topk;
+    bool is_weight_normed;
+    float weight_scale;
     uint32_t side, merged; /* patches, tokens per side of a tile */
 } vl_config;
 
 /* Fill *config from the parsed config.json; `folder` names a model without a name. */
 bool vl_config_read(vl_config *config, const vl_json *root, const char *folder,
                     vl_error *err);
+/* Has the decoder's layer `index` experts? */
+bool vl_config_has_experts(const vl_config *config, uint32_t index);
 
 typedef struct vl_vit_block {
     float *norm1_weight, *norm1_bias, *norm2_weight, *norm2_bias;
     vl_linear *qkv, *proj, *fc1, *fc2;
 } vl_vit_block;
 
+/* down(silu(gate) * up) */
+typedef struct vl_mlp {
+    vl_linear *gate, *up, *down;
+} vl_mlp;
+
+typedef struct vl_moe {
+    vl_linear *router; /* [experts][hidden], always in float */
+    float *bias;       /* [experts] for VL_TOPK_BIASED, else NULL */
+    vl_mlp *experts;   /* [experts] */
+    vl_mlp shared;     /* one of all shared experts' width; NULLs without */
+} vl_moe;
+
+/* Matrices of latent attention.  Few rows take keys and values in compressed form: then
+ * the head's part of kv_b is applied to the query (absorb_k) and to the sum (absorb_v). */
+typedef struct vl_latent {
+    vl_linear *q;         /* [heads * key_dim][hidden or q_rank] */
+    vl_linear *q_a;       /* [q_rank][hidden], or NULL */
+    float *q_norm;        /* [q_rank], or NULL */
+    vl_linear *kv_a;      /* [kv_rank + rope_dim][hidden] */
+    float *kv_norm;       /* [kv_rank] */
+    vl_linear *kv_b;      /* [heads][key_dim - rope_dim, then value_dim][kv_rank] */
+    vl_linear **absorb_k; /* [heads] of [kv_rank][key_dim - rope_dim] */
+    vl_linear **absorb_v; /* [heads] of [value_dim][kv_rank] */
+} vl_latent;
+
 typedef struct vl_decoder_layer {
     float *norm1, *norm2;
-    vl_linear *qkv, *o, *gate, *up, *down;
+    vl_linear *qkv;    /* without MLA */
+    vl_latent *latent; /* with */
+    vl_linear *o;
+    vl_mlp mlp;  /* of a dense layer */
+    vl_moe *moe; /* NULL in a dense layer */
 } vl_decoder_layer;
 
 struct vl_model {
@@ -70,7 +123,7 @@ struct vl_model {
     vl_decoder_layer *layers;
     float *final_norm;
     vl_linear *head;
-    float *rope; /* [context_max][dim] */
+    float *rope; /* [context_max][rope_dim] */
 };
 
 struct vl_vision {
@@ -123,16 +176,47 @@ uint32_t vl_projector_count(const vl_config *config, const vl_grid *grid);
 void vl_projector_assemble(const vl_model *model, const vl_grid *grid, const float *views,
                            float *sequence);
 
+/* Build the parts of `model` from its weights; the caller frees them also on failure. */
+bool vl_build(vl_model *model, vl_error *err);
+void vl_build_clear(vl_model *model);
+
 typedef struct vl_kvcache {
-    float **keys, **values; /* per layer [room][hidden] */
-    float *states;          /* [room][hidden], after the final norm */
+    /* Per layer [room][heads * dim] each; with MLA keys hold [room][kv_rank + rope_dim],
+     * the normed compressed row and the rotated part, and there are no values. */
+    float **keys, **values;
+    float *states; /* [room][hidden], after the final norm */
+    float *
+        expanded; /* MLA: [room][heads * (key_dim - rope_dim + value_dim)], one layer's */
     uint32_t room, used;
 } vl_kvcache;
 
+/* What an expert layer needs for its rows; slots are rows ordered by expert. */
+typedef struct vl_moe_work {
+    float *scores;       /* [rows][experts] */
+    uint32_t *chosen;    /* [rows][experts_used] */
+    float *weights;      /* [rows][experts_used] */
+    uint32_t *slots;     /* [rows][experts_used] */
+    uint32_t *first;     /* [experts + 1] slot of each expert */
+    float *x;            /* [slots][hidden], in and out */
+    float *gate, *up;    /* [slots][expert_mlp] */
+    vl_linear_job *jobs; /* [2 * experts + 2] */
+} vl_moe_work;
+
+typedef struct vl_latent_work {
+    float *q_a;          /* [rows][q_rank] */
+    float *kv;           /* [rows][kv_rank + rope_dim] */
+    float *queries;      /* [VL_ABSORB_ROWS_MAX][heads][kv_rank] */
+    float *sums;         /* the same */
+    vl_linear_job *jobs; /* [heads] */
+} vl_latent_work;
+
 typedef struct vl_workspace {
     float *x, *norm, *qkv, *out, *gate, *up; /* [VL_PREFILL_ROWS][..] */
+    vl_moe_work moe;
+    vl_latent_work latent;
 } vl_workspace;
 
+uint32_t vl_kvcache_token_bytes(const vl_config *config);
 bool vl_kvcache_grow(vl_kvcache *cache, const vl_config *config, uint32_t rows,
                      uint32_t rows_max, vl_error *err);
 void vl_kvcache_clear(vl_kvcache *cache, const vl_config *config);
@@ -142,6 +226,27 @@ void vl_workspace_clear(vl_workspace *work);
 void vl_decoder_run(vl_model *model, vl_kvcache *cache, vl_workspace *work,
                     uint32_t rows);
 void vl_decoder_embed(const vl_model *model, int32_t id, float *row);
+
+/* ---- expert layers (moe.c) ---- */
+
+bool vl_moe_work_init(vl_moe_work *work, const vl_config *config, uint32_t rows,
+                      vl_error *err);
+void vl_moe_work_clear(vl_moe_work *work);
+/* One row: `scores` holds the router's logits and is overwritten; chosen[experts_used]
+ * are in falling order of what they were chosen by. */
+void vl_moe_route(const vl_config *config, const float *bias, float *scores,
+                  uint32_t *chosen, float *weights);
+/* work->x += experts(work->norm), over `rows` rows. */
+void vl_moe_run(vl_model *model, const vl_moe *moe, vl_workspace *work, uint32_t rows);
+
+/* ---- latent attention (mla.c) ---- */
+
+bool vl_latent_work_init(vl_latent_work *work, const vl_config *config, uint32_t rows,
+                         vl_error *err);
+void vl_latent_work_clear(vl_latent_work *work);
+/* work->out = attention(work->norm), before the output matrix; fills the cache's rows. */
+void vl_latent_run(vl_model *model, uint32_t layer, vl_kvcache *cache, vl_workspace *work,
+                   uint32_t rows);
 
 /* ---- context.c for sample.c ---- */
 

@@ -1,5 +1,6 @@
 /*
- * decoder.c - LLaMA-type decoder with plain multi-head attention (VL2 section 6.2).
+ * decoder.c - the decoder's layers: plain multi-head attention (VL2 section 6.2) or the
+ * latent one of mla.c, then a dense step or the experts of moe.c.
  *
  * Keys (rotated) and values of a layer lie as [row][heads][dim], so attention reads one
  * long stream.  The states after the final norm are kept for every position: going back
@@ -28,6 +29,30 @@ static bool rows_grow(float **rows, size_t width, uint32_t used, uint32_t room,
     return true;
 }
 
+/* Floats of a position: of each layer's keys and values, and of one layer expanded. */
+static size_t key_floats(const vl_config *c)
+{
+    return c->is_latent ? (size_t)c->kv_rank + c->rope_dim : c->hidden;
+}
+
+static size_t value_floats(const vl_config *c)
+{
+    return c->is_latent ? 0 : c->hidden;
+}
+
+static size_t expanded_floats(const vl_config *c)
+{
+    return c->is_latent ? (size_t)c->heads * (c->key_dim - c->rope_dim + c->value_dim)
+                        : 0;
+}
+
+uint32_t vl_kvcache_token_bytes(const vl_config *c)
+{
+    size_t floats =
+        (key_floats(c) + value_floats(c)) * c->layers + expanded_floats(c) + c->hidden;
+    return (uint32_t)(floats * sizeof(float));
+}
+
 bool vl_kvcache_grow(vl_kvcache *cache, const vl_config *c, uint32_t rows,
                      uint32_t rows_max, vl_error *err)
 {
@@ -47,10 +72,14 @@ bool vl_kvcache_grow(vl_kvcache *cache, const vl_config *c, uint32_t rows,
     room = room < rows_max ? room : rows_max;
     /* A failure half way leaves larger arrays behind the old `room`, which is harmless. */
     for (uint32_t i = 0; i < c->layers; i++)
-        if (!rows_grow(&cache->keys[i], c->hidden, cache->used, room, err) ||
-            !rows_grow(&cache->values[i], c->hidden, cache->used, room, err))
+        if (!rows_grow(&cache->keys[i], key_floats(c), cache->used, room, err) ||
+            (value_floats(c) > 0 &&
+             !rows_grow(&cache->values[i], value_floats(c), cache->used, room, err)))
             return false;
-    if (!rows_grow(&cache->states, c->hidden, cache->used, room, err))
+    /* What is expanded is only of use within a run: nothing to keep. */
+    if (!rows_grow(&cache->states, c->hidden, cache->used, room, err) ||
+        (expanded_floats(c) > 0 &&
+         !rows_grow(&cache->expanded, expanded_floats(c), 0, room, err)))
         return false;
     cache->room = room;
     return true;
@@ -67,22 +96,28 @@ void vl_kvcache_clear(vl_kvcache *cache, const vl_config *c)
     free(cache->keys);
     free(cache->values);
     free(cache->states);
+    free(cache->expanded);
     *cache = (vl_kvcache){ 0 };
 }
 
 bool vl_workspace_init(vl_workspace *w, const vl_config *c, vl_error *err)
 {
     const size_t rows = VL_PREFILL_ROWS;
+    size_t heads = (size_t)c->heads * c->value_dim;
+    size_t shared = (size_t)c->experts_shared * c->expert_mlp;
+    size_t mlp = shared > c->mlp ? shared : c->mlp;
+    size_t queries = c->is_latent ? (size_t)c->heads * c->key_dim : 3 * (size_t)c->hidden;
     w->x = vl_floats_new(rows * c->hidden);
     w->norm = vl_floats_new(rows * c->hidden);
-    w->qkv = vl_floats_new(rows * c->hidden * 3);
-    w->out = vl_floats_new(rows * c->hidden);
-    w->gate = vl_floats_new(rows * c->mlp);
-    w->up = vl_floats_new(rows * c->mlp);
+    w->qkv = vl_floats_new(rows * queries);
+    w->out = vl_floats_new(rows * heads);
+    w->gate = vl_floats_new(rows * mlp);
+    w->up = vl_floats_new(rows * mlp);
     if (w->x == NULL || w->norm == NULL || w->qkv == NULL || w->out == NULL ||
         w->gate == NULL || w->up == NULL)
         return vl_fail(err, VL_NOMEM, "no memory for a conversation") != NULL;
-    return true;
+    return (c->experts == 0 || vl_moe_work_init(&w->moe, c, VL_PREFILL_ROWS, err)) &&
+           (!c->is_latent || vl_latent_work_init(&w->latent, c, VL_PREFILL_ROWS, err));
 }
 
 void vl_workspace_clear(vl_workspace *w)
@@ -93,6 +128,8 @@ void vl_workspace_clear(vl_workspace *w)
     free(w->out);
     free(w->gate);
     free(w->up);
+    vl_moe_work_clear(&w->moe);
+    vl_latent_work_clear(&w->latent);
     *w = (vl_workspace){ 0 };
 }
 
@@ -108,16 +145,14 @@ static void apply(vl_model *m, const vl_linear *linear, const float *x, size_t r
                                        .is_added = is_added });
 }
 
-static void run_layer(vl_model *m, uint32_t index, vl_kvcache *cache, vl_workspace *w,
-                      uint32_t rows)
+static void run_attention(vl_model *m, uint32_t index, vl_kvcache *cache, vl_workspace *w,
+                          uint32_t rows)
 {
     const vl_config *c = &m->config;
     const vl_decoder_layer *layer = &m->layers[index];
     size_t hidden = c->hidden;
-    uint32_t dim = c->hidden / c->heads, pos = cache->used;
+    uint32_t dim = c->key_dim, pos = cache->used;
     float *keys = cache->keys[index], *values = cache->values[index];
-
-    vl_rmsnorm(m->pool, w->x, rows, hidden, layer->norm1, c->rms_eps, w->norm);
     apply(m, layer->qkv, w->norm, rows, w->qkv, false);
     vl_rope_half(m->pool, w->qkv, rows, 3 * hidden, c->heads, dim, pos, m->rope);
     vl_rope_half(m->pool, w->qkv + hidden, rows, 3 * hidden, c->heads, dim, pos, m->rope);
@@ -141,13 +176,29 @@ static void run_layer(vl_model *m, uint32_t index, vl_kvcache *cache, vl_workspa
                                                 .dim = dim,
                                                 .scale = 1 / sqrtf((float)dim),
                                                 .is_causal = true });
+}
+
+static void run_layer(vl_model *m, uint32_t index, vl_kvcache *cache, vl_workspace *w,
+                      uint32_t rows)
+{
+    const vl_config *c = &m->config;
+    const vl_decoder_layer *layer = &m->layers[index];
+    vl_rmsnorm(m->pool, w->x, rows, c->hidden, layer->norm1, c->rms_eps, w->norm);
+    if (c->is_latent)
+        vl_latent_run(m, index, cache, w, rows);
+    else
+        run_attention(m, index, cache, w, rows);
     apply(m, layer->o, w->out, rows, w->x, true);
 
-    vl_rmsnorm(m->pool, w->x, rows, hidden, layer->norm2, c->rms_eps, w->norm);
-    apply(m, layer->gate, w->norm, rows, w->gate, false);
-    apply(m, layer->up, w->norm, rows, w->up, false);
+    vl_rmsnorm(m->pool, w->x, rows, c->hidden, layer->norm2, c->rms_eps, w->norm);
+    if (layer->moe != NULL) {
+        vl_moe_run(m, layer->moe, w, rows);
+        return;
+    }
+    apply(m, layer->mlp.gate, w->norm, rows, w->gate, false);
+    apply(m, layer->mlp.up, w->norm, rows, w->up, false);
     vl_silu_mul(m->pool, w->gate, w->up, (size_t)rows * c->mlp);
-    apply(m, layer->down, w->gate, rows, w->x, true);
+    apply(m, layer->mlp.down, w->gate, rows, w->x, true);
 }
 
 void vl_decoder_run(vl_model *m, vl_kvcache *cache, vl_workspace *w, uint32_t rows)

@@ -9,13 +9,15 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_BLOCK   96u           /* rows of a task: a multiple of the tiles' six */
+#define ROWS_BLOCK    96u           /* rows of a task: a multiple of the tiles' six */
 #define TASK_PRODUCTS (512u * 1024) /* a smaller task is not worth waking a thread */
-#define BLAS_ROWS_MIN 32u          /* below, OpenBLAS spends its time on packing */
-#define Q_BYTES      (VL_SCRATCH_BYTES / 2) /* of scratch for quantised rows */
+#define BLAS_ROWS_MIN 32u           /* below, OpenBLAS spends its time on packing */
+#define Q_BYTES       (VL_SCRATCH_BYTES / 2) /* of scratch for quantised rows */
+#define BUNDLE_JOBS   64u                    /* products of one run of the pool */
 
 struct vl_linear {
     uint32_t out, in;
@@ -37,8 +39,8 @@ static float half_to_float(uint16_t h)
         float v = (float)mantissa * 0x1p-24f;
         return sign != 0 ? -v : v;
     }
-    uint32_t bits = sign | (mantissa << 13) |
-                    (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23);
+    uint32_t bits =
+        sign | (mantissa << 13) | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23);
     float v;
     memcpy(&v, &bits, sizeof v);
     return v;
@@ -47,31 +49,35 @@ static float half_to_float(uint16_t h)
 /* Row `row` of the source as floats; false when a value is not finite. */
 static bool read_row(const vl_linear_source *s, size_t row, float *to)
 {
+    size_t at = row * s->in;
     const uint8_t *data = s->data;
     float sum = 0;
-    for (size_t i = 0; i < s->in; i++) {
-        size_t at = row * s->in + i;
-        uint16_t half;
-        uint32_t bits;
-        switch (s->dtype) {
-        case VL_F32:
-            memcpy(&to[i], data + at * 4, 4);
-            break;
-        case VL_F16:
-            memcpy(&half, data + at * 2, 2);
+    uint16_t half;
+    uint32_t bits;
+    switch (s->dtype) {
+    case VL_F32:
+        memcpy(to, data + at * 4, (size_t)s->in * 4);
+        break;
+    case VL_F16:
+        for (size_t i = 0; i < s->in; i++) {
+            memcpy(&half, data + (at + i) * 2, 2);
             to[i] = half_to_float(half);
-            break;
-        case VL_BF16:
-            memcpy(&half, data + at * 2, 2);
+        }
+        break;
+    case VL_BF16:
+        for (size_t i = 0; i < s->in; i++) {
+            memcpy(&half, data + (at + i) * 2, 2);
             bits = (uint32_t)half << 16;
             memcpy(&to[i], &bits, 4);
-            break;
-        case VL_I8:
-            to[i] = (float)(int8_t)data[at] * s->scale[row];
-            break;
         }
-        sum += to[i] * 0; /* NaN once a value is infinite or NaN */
+        break;
+    case VL_I8:
+        for (size_t i = 0; i < s->in; i++)
+            to[i] = (float)(int8_t)data[at + i] * s->scale[row];
+        break;
     }
+    for (size_t i = 0; i < s->in; i++)
+        sum += to[i] * 0; /* NaN once a value is infinite or NaN */
     return sum == 0;
 }
 
@@ -90,26 +96,77 @@ static void pack_f_row(vl_linear *l, size_t row, const float *w)
         panel[i * VL_PANEL + row % VL_PANEL] = w[i];
 }
 
-static bool pack(vl_linear *l, const vl_linear_source *s, float *row_f, int8_t *row_q)
+typedef struct pack_job {
+    vl_linear *linear;
+    const vl_linear_source *source;
+    vl_pool *pool;
+    atomic_bool is_finite;
+} pack_job;
+
+/* What a worker needs for a row. */
+typedef struct pack_scratch {
+    float f[VL_LINEAR_IN_MAX];
+    int8_t q[VL_LINEAR_IN_MAX];
+} pack_scratch;
+
+_Static_assert(sizeof(pack_scratch) <= VL_SCRATCH_BYTES, "scratch of a task fits");
+
+static bool pack_row(vl_linear *l, const vl_linear_source *s, size_t row,
+                     pack_scratch *scratch)
 {
-    for (size_t row = 0; row < l->out; row++) {
-        float bias = s->bias != NULL ? s->bias[row] : 0;
-        if (!read_row(s, row, row_f) || !isfinite(bias))
-            return false;
-        l->bias[row] = bias;
-        if (!l->is_int8) {
-            pack_f_row(l, row, row_f);
-        } else if (s->dtype == VL_I8) {
-            l->scale[row] = s->scale[row];
-            pack_q_row(l, row, (const int8_t *)s->data + row * s->in);
-        } else {
-            int32_t sum;
-            l->scale[row] =
-                vl_kernels_scalar.quantize(row_f, l->in, l->in, row_q, &sum);
-            pack_q_row(l, row, row_q);
-        }
+    float bias = s->bias != NULL ? s->bias[row] : 0;
+    l->bias[row] = bias;
+    if (l->is_int8 && s->dtype == VL_I8) {
+        l->scale[row] = s->scale[row];
+        pack_q_row(l, row, (const int8_t *)s->data + row * s->in);
+        return isfinite(bias) && isfinite(s->scale[row]);
+    }
+    if (!read_row(s, row, scratch->f) || !isfinite(bias))
+        return false;
+    if (!l->is_int8) {
+        pack_f_row(l, row, scratch->f);
+    } else {
+        int32_t sum;
+        l->scale[row] =
+            vl_kernels_get()->quantize(scratch->f, l->in, l->in, scratch->q, &sum);
+        pack_q_row(l, row, scratch->q);
     }
     return true;
+}
+
+static void pack_panel(pack_job *j, size_t panel, pack_scratch *scratch)
+{
+    size_t end = (panel + 1) * VL_PANEL;
+    end = end < j->linear->out ? end : j->linear->out;
+    for (size_t row = panel * VL_PANEL; row < end; row++)
+        if (!pack_row(j->linear, j->source, row, scratch))
+            atomic_store(&j->is_finite, false);
+}
+
+static void pack_task(void *arg, size_t i, uint32_t slot)
+{
+    pack_job *j = arg;
+    pack_panel(j, i, vl_pool_scratch(j->pool, slot));
+}
+
+/* False: VL_NOMEM or VL_FORMAT in `err`. */
+static bool pack(vl_linear *l, const vl_linear_source *s, vl_error *err)
+{
+    pack_job job = { .linear = l, .source = s, .pool = s->pool };
+    atomic_init(&job.is_finite, true);
+    if (s->pool != NULL) {
+        vl_pool_run(s->pool, l->panels, pack_task, &job);
+    } else {
+        pack_scratch *scratch = malloc(sizeof *scratch);
+        if (scratch == NULL)
+            return vl_fail(err, VL_NOMEM, "no memory for a weight") != NULL;
+        for (size_t panel = 0; panel < l->panels; panel++)
+            pack_panel(&job, panel, scratch);
+        free(scratch);
+    }
+    return atomic_load(&job.is_finite) ||
+           vl_fail(err, VL_FORMAT, "a weight of %u x %u holds a value that is not finite",
+                   l->out, l->in) != NULL;
 }
 
 static void *take_aligned(vl_linear *l, size_t bytes)
@@ -119,7 +176,8 @@ static void *take_aligned(vl_linear *l, size_t bytes)
     return aligned_alloc(64, bytes);
 }
 
-vl_linear *vl_linear_new(const vl_linear_source *source, vl_compute compute, vl_error *err)
+vl_linear *vl_linear_new(const vl_linear_source *source, vl_compute compute,
+                         vl_error *err)
 {
     assert(source->data != NULL);
     assert(source->dtype != VL_I8 || source->scale != NULL);
@@ -147,13 +205,10 @@ vl_linear *vl_linear_new(const vl_linear_source *source, vl_compute compute, vl_
         l->q = take_aligned(l, cells);
     else
         l->w = take_aligned(l, cells * sizeof *l->w);
-    float *row_f = malloc(l->in * sizeof *row_f);
-    int8_t *row_q = malloc(l->in);
-    bool is_ok = false;
-    if (l->bias == NULL || l->scale == NULL || (l->q == NULL && l->w == NULL) ||
-        row_f == NULL || row_q == NULL) {
-        vl_fail(err, VL_NOMEM, "no memory for a weight of %u x %u", l->out, l->in);
-        goto out;
+    if (l->bias == NULL || l->scale == NULL || (l->q == NULL && l->w == NULL)) {
+        (void)vl_fail(err, VL_NOMEM, "no memory for a weight of %u x %u", l->out, l->in);
+        vl_linear_free(l);
+        return NULL;
     }
     memset(l->bias, 0, columns * sizeof *l->bias);
     memset(l->scale, 0, columns * sizeof *l->scale);
@@ -161,14 +216,7 @@ vl_linear *vl_linear_new(const vl_linear_source *source, vl_compute compute, vl_
         memset(l->q, 128, cells);
     else
         memset(l->w, 0, cells * sizeof *l->w);
-    is_ok = pack(l, source, row_f, row_q);
-    if (!is_ok)
-        vl_fail(err, VL_FORMAT, "a weight of %u x %u holds a value that is not finite",
-                l->out, l->in);
-out:
-    free(row_f);
-    free(row_q);
-    if (is_ok)
+    if (pack(l, source, err))
         return l;
     vl_linear_free(l);
     return NULL;
@@ -256,9 +304,8 @@ static void run_panel(const job *j, size_t panel, size_t row0, size_t rows, scra
     });
 }
 
-static void run_task(void *arg, size_t i, uint32_t slot)
+static void run_block(const job *j, size_t i, uint32_t slot)
 {
-    const job *j = arg;
     const vl_linear *l = j->linear;
     scratch *s = vl_pool_scratch(j->pool, slot);
     size_t row0 = i / j->panel_runs * j->rows_block;
@@ -266,17 +313,23 @@ static void run_task(void *arg, size_t i, uint32_t slot)
     rows = rows < j->rows_block ? rows : j->rows_block;
     if (l->is_int8)
         for (size_t r = 0; r < rows; r++)
-            s->scale[r] = j->kernels->quantize(j->args->x + (row0 + r) * j->args->x_stride,
-                                               l->in, l->in_padded,
-                                               s->q + r * l->in_padded, &s->sum[r]);
+            s->scale[r] =
+                j->kernels->quantize(j->args->x + (row0 + r) * j->args->x_stride, l->in,
+                                     l->in_padded, s->q + r * l->in_padded, &s->sum[r]);
     size_t first = i % j->panel_runs * j->panels_run;
     size_t end = first + j->panels_run < l->panels ? first + j->panels_run : l->panels;
     for (size_t panel = first; panel < end; panel++)
         run_panel(j, panel, row0, rows, s);
 }
 
-/* Row blocks first; with too few of them for the pool, runs of panels as well. */
-static void plan(job *j, size_t threads)
+static void run_task(void *arg, size_t i, uint32_t slot)
+{
+    run_block(arg, i, slot);
+}
+
+/* Row blocks first; with too few of them for the pool, runs of panels as well.  `runs`
+ * is how many tasks there should be at least. */
+static void plan(job *j, size_t runs)
 {
     const vl_linear *l = j->linear;
     size_t rows = j->args->rows;
@@ -284,7 +337,7 @@ static void plan(job *j, size_t threads)
     j->rows_block = fitting < ROWS_BLOCK ? fitting : ROWS_BLOCK;
     j->row_blocks = (rows + j->rows_block - 1) / j->rows_block;
     size_t rows_task = rows < j->rows_block ? rows : j->rows_block;
-    size_t wanted = threads == 1 ? 1 : (4 * threads + j->row_blocks - 1) / j->row_blocks;
+    size_t wanted = (runs + j->row_blocks - 1) / j->row_blocks;
     j->panels_run = (l->panels + wanted - 1) / wanted;
     size_t products = rows_task * l->in * VL_PANEL; /* of one panel */
     size_t least = (TASK_PRODUCTS + products - 1) / products;
@@ -293,12 +346,10 @@ static void plan(job *j, size_t threads)
     j->panel_runs = (l->panels + j->panels_run - 1) / j->panels_run;
 }
 
-void vl_linear_apply(vl_pool *pool, const vl_linear *linear, const vl_linear_args *args)
+static job job_of(vl_pool *pool, const vl_linear *linear, const vl_linear_args *args)
 {
     assert(args->x_stride >= linear->in || args->rows <= 1);
     assert(args->y_stride >= linear->out || args->rows <= 1);
-    if (args->rows == 0)
-        return;
     job j = {
         .kernels = vl_kernels_get(),
         .linear = linear,
@@ -309,6 +360,53 @@ void vl_linear_apply(vl_pool *pool, const vl_linear *linear, const vl_linear_arg
     j.is_blas = !linear->is_int8 && args->rows >= BLAS_ROWS_MIN &&
                 args->x_stride <= INT32_MAX && j.kernels == &vl_kernels_scalar &&
                 vl_blas_open();
-    plan(&j, vl_pool_threads(pool));
+    return j;
+}
+
+void vl_linear_apply(vl_pool *pool, const vl_linear *linear, const vl_linear_args *args)
+{
+    if (args->rows == 0)
+        return;
+    job j = job_of(pool, linear, args);
+    size_t threads = vl_pool_threads(pool);
+    plan(&j, threads == 1 ? 1 : 4 * threads);
     vl_pool_run(pool, j.row_blocks * j.panel_runs, run_task, &j);
+}
+
+typedef struct bundle {
+    job jobs[BUNDLE_JOBS];
+    size_t first[BUNDLE_JOBS + 1]; /* task of each job */
+    size_t count;
+} bundle;
+
+static void run_bundle_task(void *arg, size_t i, uint32_t slot)
+{
+    const bundle *b = arg;
+    size_t low = 0, high = b->count;
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (b->first[middle] <= i)
+            low = middle;
+        else
+            high = middle;
+    }
+    run_block(&b->jobs[low], i - b->first[low], slot);
+}
+
+void vl_linear_apply_all(vl_pool *pool, const vl_linear_job *jobs, size_t count)
+{
+    size_t threads = vl_pool_threads(pool);
+    for (size_t done = 0; done < count;) {
+        bundle b = { .count = 0 };
+        size_t together = count - done < BUNDLE_JOBS ? count - done : BUNDLE_JOBS;
+        for (; done < count && b.count < BUNDLE_JOBS; done++) {
+            if (jobs[done].args.rows == 0)
+                continue;
+            job *j = &b.jobs[b.count++];
+            *j = job_of(pool, jobs[done].linear, &jobs[done].args);
+            plan(j, threads == 1 ? 1 : (8 * threads + together - 1) / together);
+            b.first[b.count] = b.first[b.count - 1] + j->row_blocks * j->panel_runs;
+        }
+        vl_pool_run(pool, b.first[b.count], run_bundle_task, &b);
+    }
 }

@@ -50,11 +50,12 @@ static void layernorm_task(void *arg, size_t i, uint32_t slot)
                               j->y + r * j->n);
 }
 
-void vl_layernorm(vl_pool *pool, const float *x, size_t rows, size_t n, const float *weight,
-                  const float *bias, float eps, float *y)
+void vl_layernorm(vl_pool *pool, const float *x, size_t rows, size_t n,
+                  const float *weight, const float *bias, float eps, float *y)
 {
-    rows_job job = { .x = x, .weight = weight, .bias = bias, .y = y,
-                     .rows = rows, .n = n, .eps = eps };
+    rows_job job = {
+        .x = x, .weight = weight, .bias = bias, .y = y, .rows = rows, .n = n, .eps = eps
+    };
     run_rows(pool, &job, n, layernorm_task);
 }
 
@@ -108,9 +109,47 @@ void vl_rope_half(vl_pool *pool, float *x, size_t rows, size_t stride, uint32_t 
                   uint32_t dim, uint32_t pos0, const float *cos_sin)
 {
     assert(dim % 2 == 0);
-    rows_job job = { .y = x, .rows = rows, .stride = stride, .heads = heads,
-                     .dim = dim, .pos0 = pos0, .cos_sin = cos_sin };
+    rows_job job = { .y = x,
+                     .rows = rows,
+                     .stride = stride,
+                     .heads = heads,
+                     .dim = dim,
+                     .pos0 = pos0,
+                     .cos_sin = cos_sin };
     run_rows(pool, &job, (size_t)heads * dim, rope_task);
+}
+
+static void rope_pairs_task(void *arg, size_t i, uint32_t slot)
+{
+    const rows_job *j = arg;
+    size_t half = j->dim / 2;
+    for (size_t r = i * j->block; r < block_end(j, i); r++) {
+        const float *cosine = j->cos_sin + (j->pos0 + r) * j->dim;
+        const float *sine = cosine + half;
+        for (size_t h = 0; h < j->heads; h++) {
+            float *x = j->y + r * j->stride + h * j->n;
+            for (size_t d = 0; d < half; d++) {
+                float a = x[2 * d], b = x[2 * d + 1];
+                x[2 * d] = a * cosine[d] - b * sine[d];
+                x[2 * d + 1] = b * cosine[d] + a * sine[d];
+            }
+        }
+    }
+}
+
+void vl_rope_pairs(vl_pool *pool, float *x, size_t rows, size_t stride, uint32_t heads,
+                   size_t head_stride, uint32_t dim, uint32_t pos0, const float *cos_sin)
+{
+    assert(dim % 2 == 0);
+    rows_job job = { .y = x,
+                     .rows = rows,
+                     .stride = stride,
+                     .heads = heads,
+                     .n = head_stride,
+                     .dim = dim,
+                     .pos0 = pos0,
+                     .cos_sin = cos_sin };
+    run_rows(pool, &job, (size_t)heads * dim, rope_pairs_task);
 }
 
 void vl_softmax_row(float *x, size_t n)
@@ -124,15 +163,15 @@ void vl_softmax_row(float *x, size_t n)
 
 /* ---- attention ------------------------------------------------------------ */
 
-#define Q_CHUNK 192u /* query rows of a task: packing of a key block costs it 2 % */
-#define Q_TILE  48u  /* query rows whose scores are in work at once */
+#define Q_CHUNK    192u /* query rows of a task: packing of a key block costs it 2 % */
+#define Q_TILE     48u  /* query rows whose scores are in work at once */
 #define DIM_PANELS (VL_HEAD_DIM_MAX / VL_PANEL)
 
 typedef struct attention_scratch {
-    float q[Q_CHUNK * VL_HEAD_DIM_MAX];             /* [rows][dim], times scale */
-    float out[DIM_PANELS][Q_CHUNK * VL_PANEL];      /* not yet divided by sum */
-    float key[VL_HEAD_DIM_MAX * VL_PANEL];          /* [dim][keys] */
-    float value[DIM_PANELS][VL_PANEL * VL_PANEL];   /* [keys][VL_PANEL] */
+    float q[Q_CHUNK * VL_HEAD_DIM_MAX];           /* [rows][dim], times scale */
+    float out[DIM_PANELS][Q_CHUNK * VL_PANEL];    /* not yet divided by sum */
+    float key[VL_HEAD_DIM_MAX * VL_PANEL];        /* [dim][keys] */
+    float value[DIM_PANELS][VL_PANEL * VL_PANEL]; /* [keys][VL_PANEL] */
     float score[Q_TILE * VL_PANEL];
     float max[Q_CHUNK], sum[Q_CHUNK];
 } attention_scratch;
@@ -144,7 +183,28 @@ typedef struct attention_job {
     const vl_attention_args *args;
     vl_pool *pool;
     size_t chunk, chunks; /* query rows of a task, tasks per head */
+    size_t dim, dim_v;    /* whole width of a query, of a value */
 } attention_job;
+
+/* One head of one problem. */
+typedef struct head {
+    const float *q, *k, *v, *shared;
+    float *out;
+} head;
+
+static head head_at(const attention_job *j, size_t problem, size_t row)
+{
+    const vl_attention_args *a = j->args;
+    size_t batch = problem / a->heads, index = problem % a->heads;
+    size_t key_stride = a->head_stride != 0 ? a->head_stride : a->dim;
+    size_t value_stride = a->head_stride != 0 ? a->head_stride : j->dim_v;
+    return (head){ .q = a->q + batch * a->batch_q + row * a->q_stride + index * j->dim,
+                   .k = a->k + batch * a->batch_k + index * key_stride,
+                   .v = a->v + batch * a->batch_v + index * value_stride,
+                   .shared = a->k_shared,
+                   .out = a->out + batch * a->batch_out + row * a->out_stride +
+                          index * j->dim_v };
+}
 
 /* Keys that query row `row` sees. */
 static size_t visible(const vl_attention_args *a, size_t row)
@@ -152,22 +212,34 @@ static size_t visible(const vl_attention_args *a, size_t row)
     return a->is_causal ? (size_t)a->rows_k - a->rows_q + row + 1 : a->rows_k;
 }
 
-static void pack_keys(const vl_attention_args *a, const float *k, const float *v,
-                      size_t keys, attention_scratch *s)
+/* Columns [0, dim) of rows k as columns of s->key, from its row `at` on. */
+static void pack_columns(attention_scratch *s, size_t at, const float *k, size_t stride,
+                         size_t dim, size_t keys)
 {
-    if (keys < VL_PANEL) {
-        memset(s->key, 0, (size_t)a->dim * VL_PANEL * sizeof(float));
-        memset(s->value, 0, sizeof s->value);
-    }
     /* Sixteen keys at a time: their lines of the output stay in the cache. */
     for (size_t i0 = 0; i0 < keys; i0 += 16) {
         size_t i1 = i0 + 16 < keys ? i0 + 16 : keys;
-        for (size_t d = 0; d < a->dim; d++)
+        for (size_t d = 0; d < dim; d++)
             for (size_t i = i0; i < i1; i++)
-                s->key[d * VL_PANEL + i] = k[i * a->k_stride + d];
+                s->key[(at + d) * VL_PANEL + i] = k[i * stride + d];
     }
-    for (size_t p = 0; p * VL_PANEL < a->dim; p++) {
-        size_t cols = a->dim - p * VL_PANEL;
+}
+
+static void pack_keys(const attention_job *j, const head *h, size_t key0, size_t keys,
+                      attention_scratch *s)
+{
+    const vl_attention_args *a = j->args;
+    const float *v = h->v + key0 * a->v_stride;
+    if (keys < VL_PANEL) {
+        memset(s->key, 0, j->dim * VL_PANEL * sizeof(float));
+        memset(s->value, 0, sizeof s->value);
+    }
+    pack_columns(s, 0, h->k + key0 * a->k_stride, a->k_stride, a->dim, keys);
+    if (a->dim_shared > 0)
+        pack_columns(s, a->dim, h->shared + key0 * a->k_shared_stride, a->k_shared_stride,
+                     a->dim_shared, keys);
+    for (size_t p = 0; p * VL_PANEL < j->dim_v; p++) {
+        size_t cols = j->dim_v - p * VL_PANEL;
         cols = cols < VL_PANEL ? cols : VL_PANEL;
         for (size_t i = 0; i < keys; i++) {
             float *to = s->value[p] + i * VL_PANEL;
@@ -200,12 +272,12 @@ static void attend_block(const attention_job *j, attention_scratch *s, size_t ro
                          size_t rows, size_t key0, size_t keys)
 {
     const vl_attention_args *a = j->args;
-    size_t panels = (a->dim + VL_PANEL - 1) / VL_PANEL;
+    size_t panels = (j->dim_v + VL_PANEL - 1) / VL_PANEL;
     for (size_t r0 = 0; r0 < rows; r0 += Q_TILE) {
         size_t n = rows - r0 < Q_TILE ? rows - r0 : Q_TILE;
         if (visible(a, row0 + r0 + n - 1) <= key0)
             continue;
-        j->kernels->gemm_f32(s->q + r0 * a->dim, a->dim, n, s->key, a->dim, s->score,
+        j->kernels->gemm_f32(s->q + r0 * j->dim, j->dim, n, s->key, j->dim, s->score,
                              false);
         for (size_t r = 0; r < n; r++) {
             size_t seen = visible(a, row0 + r0 + r);
@@ -224,18 +296,13 @@ static void attention_task(void *arg, size_t i, uint32_t slot)
     const attention_job *j = arg;
     const vl_attention_args *a = j->args;
     attention_scratch *s = vl_pool_scratch(j->pool, slot);
-    size_t problem = i / j->chunks, batch = problem / a->heads;
-    size_t column = problem % a->heads * a->dim;
     size_t row0 = i % j->chunks * j->chunk;
     size_t rows = a->rows_q - row0 < j->chunk ? a->rows_q - row0 : j->chunk;
-    const float *q = a->q + batch * a->batch_q + row0 * a->q_stride + column;
-    const float *k = a->k + batch * a->batch_k + column;
-    const float *v = a->v + batch * a->batch_v + column;
-    float *out = a->out + batch * a->batch_out + row0 * a->out_stride + column;
-    size_t panels = (a->dim + VL_PANEL - 1) / VL_PANEL;
+    head h = head_at(j, i / j->chunks, row0);
+    size_t panels = (j->dim_v + VL_PANEL - 1) / VL_PANEL;
 
     for (size_t r = 0; r < rows; r++) {
-        j->kernels->scale(s->q + r * a->dim, a->scale, q + r * a->q_stride, a->dim);
+        j->kernels->scale(s->q + r * j->dim, a->scale, h.q + r * a->q_stride, j->dim);
         s->max[r] = -INFINITY;
         s->sum[r] = 0;
     }
@@ -245,13 +312,13 @@ static void attention_task(void *arg, size_t i, uint32_t slot)
     size_t last = visible(a, row0 + rows - 1);
     for (size_t key0 = 0; key0 < last; key0 += VL_PANEL) {
         size_t keys = last - key0 < VL_PANEL ? last - key0 : VL_PANEL;
-        pack_keys(a, k + key0 * a->k_stride, v + key0 * a->v_stride, keys, s);
+        pack_keys(j, &h, key0, keys, s);
         attend_block(j, s, row0, rows, key0, keys);
     }
     for (size_t r = 0; r < rows; r++)
         for (size_t p = 0; p < panels; p++) {
-            size_t cols = a->dim - p * VL_PANEL;
-            j->kernels->scale(out + r * a->out_stride + p * VL_PANEL, 1 / s->sum[r],
+            size_t cols = j->dim_v - p * VL_PANEL;
+            j->kernels->scale(h.out + r * a->out_stride + p * VL_PANEL, 1 / s->sum[r],
                               s->out[p] + r * VL_PANEL,
                               cols < VL_PANEL ? cols : VL_PANEL);
         }
@@ -263,44 +330,47 @@ static void attention_row_task(void *arg, size_t i, uint32_t slot)
     const attention_job *j = arg;
     const vl_attention_args *a = j->args;
     attention_scratch *s = vl_pool_scratch(j->pool, slot);
-    size_t row = i % a->rows_q, problem = i / a->rows_q, batch = problem / a->heads;
-    size_t column = problem % a->heads * a->dim;
-    const float *k = a->k + batch * a->batch_k + column;
-    const float *v = a->v + batch * a->batch_v + column;
-    j->kernels->scale(s->q, a->scale,
-                      a->q + batch * a->batch_q + row * a->q_stride + column, a->dim);
+    size_t row = i % a->rows_q;
+    head h = head_at(j, i / a->rows_q, row);
+    j->kernels->scale(s->q, a->scale, h.q, j->dim);
     float *sum_v = s->out[0];
-    memset(sum_v, 0, a->dim * sizeof *sum_v);
+    memset(sum_v, 0, j->dim_v * sizeof *sum_v);
     float max = -INFINITY, sum = 0;
     size_t last = visible(a, row);
     for (size_t key0 = 0; key0 < last; key0 += VL_PANEL) {
         size_t keys = last - key0 < VL_PANEL ? last - key0 : VL_PANEL;
         for (size_t n = 0; n < keys; n++)
-            s->score[n] = j->kernels->dot(s->q, k + (key0 + n) * a->k_stride, a->dim);
+            s->score[n] = j->kernels->dot(s->q, h.k + (key0 + n) * a->k_stride, a->dim);
+        for (size_t n = 0; a->dim_shared > 0 && n < keys; n++)
+            s->score[n] += j->kernels->dot(
+                s->q + a->dim, h.shared + (key0 + n) * a->k_shared_stride, a->dim_shared);
         float top = j->kernels->max(s->score, keys);
         if (top > max) {
             float factor = expf(max - top);
             max = top;
             sum *= factor;
-            j->kernels->scale(sum_v, factor, sum_v, a->dim);
+            j->kernels->scale(sum_v, factor, sum_v, j->dim_v);
         }
         sum += j->kernels->exp_sum(s->score, keys, max);
         for (size_t n = 0; n < keys; n++)
-            j->kernels->axpy(sum_v, s->score[n], v + (key0 + n) * a->v_stride, a->dim);
+            j->kernels->axpy(sum_v, s->score[n], h.v + (key0 + n) * a->v_stride,
+                             j->dim_v);
     }
-    j->kernels->scale(a->out + batch * a->batch_out + row * a->out_stride + column,
-                      1 / sum, sum_v, a->dim);
+    j->kernels->scale(h.out, 1 / sum, sum_v, j->dim_v);
 }
 
 void vl_attention(vl_pool *pool, const vl_attention_args *args)
 {
-    assert(args->dim > 0 && args->dim <= VL_HEAD_DIM_MAX);
+    assert(args->dim > 0 && args->dim + args->dim_shared <= VL_HEAD_DIM_MAX);
+    assert(args->dim_v <= VL_HEAD_DIM_MAX);
     assert(!args->is_causal || args->rows_k >= args->rows_q);
     assert(args->rows_k > 0);
     size_t problems = args->batches * args->heads;
     if (problems == 0 || args->rows_q == 0)
         return;
     attention_job job = { .kernels = vl_kernels_get(), .args = args, .pool = pool };
+    job.dim = args->dim + args->dim_shared;
+    job.dim_v = args->dim_v != 0 ? args->dim_v : args->dim;
     if (args->rows_q < 4) {
         vl_pool_run(pool, problems * args->rows_q, attention_row_task, &job);
         return;

@@ -1,18 +1,19 @@
 /*
  * tokenizer.c - byte-level BPE.
  *
- * Text is cut into words (single digits, then the GPT-2 pattern), and in each word the
- * pair of lowest rank is merged until none is left.  A heap of the pairs keeps a word
- * of n bytes at n log n: page text can hold a "word" of megabytes.  Added tokens are
- * only names for ids here and are never looked for in text.
+ * Text is cut into words (by the patterns of split.c, or single digits and then the
+ * GPT-2 pattern, which is written out here), and in each word the pair of lowest rank is
+ * merged until none is left.  A heap of the pairs keeps a word of n bytes at n log n:
+ * page text can hold a "word" of megabytes.  Added tokens are only names for ids here
+ * and are never looked for in text.
  */
 #include "tokenizer.h"
 
 #include <assert.h>
 
+#include "chars.h"
+#include "split.h"
 #include "util.h"
-
-#include "unicode_tables.inc"
 
 /* A longer word is cut: a bound on scratch memory, far above any print. */
 #define WORD_BYTES_MAX (1u << 22)
@@ -28,7 +29,8 @@ typedef struct merge {
 } merge;
 
 struct vl_tokenizer {
-    token *tokens; /* [token_count], index is the id */
+    vl_split *split; /* NULL: digits and the GPT-2 pattern */
+    token *tokens;   /* [token_count], index is the id */
     uint32_t token_count;
     char *store;
     size_t store_used;
@@ -55,21 +57,6 @@ static const char *const special_names[VL_TOKEN_SPECIAL_COUNT] = {
 
 /* ---- characters ---- */
 
-static bool in_ranges(const uint32_t (*ranges)[2], size_t count, uint32_t code)
-{
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (code > ranges[middle][1])
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < count && code >= ranges[low][0];
-}
-
-#define IN(ranges, code) in_ranges(ranges, sizeof(ranges) / sizeof *(ranges), code)
-
 typedef enum kind { KIND_OTHER, KIND_LETTER, KIND_NUMBER, KIND_SPACE, KIND_END } kind;
 
 /* The character at p; a byte that is no UTF-8 stands for itself and is KIND_OTHER. */
@@ -79,33 +66,17 @@ static kind char_read(const uint8_t *p, const uint8_t *end, uint32_t *code, size
         *bytes = 0;
         return KIND_END;
     }
-    size_t left = (size_t)(end - p);
-    size_t n = p[0] < 0x80   ? 1
-               : p[0] < 0xc2 ? 0
-               : p[0] < 0xe0 ? 2
-               : p[0] < 0xf0 ? 3
-               : p[0] < 0xf5 ? 4
-                             : 0;
-    *bytes = 1;
-    *code = NONE;
-    if (n == 0 || n > left)
-        return KIND_OTHER;
-    uint32_t value = n == 1 ? p[0] : p[0] & (0x7fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return KIND_OTHER;
-        value = value << 6 | (p[i] & 63u);
-    }
-    if ((n == 3 && value < 0x800) || (n == 4 && value < 0x10000) || value > 0x10ffff ||
-        (value >= 0xd800 && value < 0xe000))
-        return KIND_OTHER;
-    *bytes = n;
-    *code = value;
-    if (IN(unicode_letters, value))
+    *bytes = vl_char_decode(p, end, code);
+    switch (*code == VL_CHAR_NONE ? 0 : vl_char_classes(*code)) {
+    case VL_CHAR_LETTER:
         return KIND_LETTER;
-    if (IN(unicode_numbers, value))
+    case VL_CHAR_NUMBER:
         return KIND_NUMBER;
-    return IN(unicode_spaces, value) ? KIND_SPACE : KIND_OTHER;
+    case VL_CHAR_SPACE:
+        return KIND_SPACE;
+    default:
+        return KIND_OTHER;
+    }
 }
 
 /* ---- words ---- */
@@ -206,63 +177,78 @@ static size_t table_size(size_t count)
 
 /* ---- loading ---- */
 
-/* Byte of the visible character that stands for it in byte-level files, or -1. */
-static int visible_byte(uint32_t code)
+#define VISIBLE_MAX 324 /* 256 bytes, 68 of them moved behind them */
+
+/* Byte of each visible character that stands for one in byte-level files, or -1. */
+static void visible_fill(int16_t bytes[VISIBLE_MAX])
 {
-    if ((code >= 0x21 && code <= 0x7e) || (code >= 0xa1 && code <= 0xac) ||
-        (code >= 0xae && code <= 0xff))
-        return (int)code;
-    uint32_t shifted = 256;
-    for (uint32_t byte = 0; byte < 256; byte++) {
-        if ((byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) ||
-            byte >= 0xae)
-            continue;
-        if (code == shifted++)
-            return (int)byte;
+    int16_t shifted = 256;
+    for (int16_t i = 0; i < VISIBLE_MAX; i++)
+        bytes[i] = -1;
+    for (int16_t byte = 0; byte < 256; byte++) {
+        bool is_visible = (byte >= 0x21 && byte <= 0x7e) ||
+                          (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+        bytes[is_visible ? byte : shifted++] = byte;
     }
-    return -1;
+    assert(shifted == VISIBLE_MAX);
 }
 
 /* The bytes that a vocabulary entry stands for; false when it is no byte-level text. */
-static bool visible_decode(const char *text, size_t bytes, char *out, size_t *out_bytes)
+static bool visible_decode(const int16_t visible[VISIBLE_MAX], const char *text,
+                           size_t bytes, char *out, size_t *out_bytes)
 {
     const uint8_t *p = (const uint8_t *)text, *end = p + bytes;
     size_t n = 0;
     while (p < end) {
         uint32_t code;
-        size_t width;
-        (void)char_read(p, end, &code, &width); /* only the code matters */
-        int byte = visible_byte(code);
-        if (byte < 0 || n == VL_TOKEN_BYTES_MAX)
+        p += vl_char_decode(p, end, &code);
+        if (code >= VISIBLE_MAX || visible[code] < 0 || n == VL_TOKEN_BYTES_MAX)
             return false;
-        out[n++] = (char)byte;
-        p += width;
+        out[n++] = (char)visible[code];
     }
     *out_bytes = n;
     return n > 0;
 }
 
-static bool check_pre_tokenizer(const vl_json *root, vl_error *err)
+/* Nothing, or a list of nothing. */
+static bool changes_nothing(const vl_json *normalizer)
 {
-    const vl_json *pre = vl_json_get(root, "pre_tokenizer");
-    const vl_json *list = vl_json_get(pre, "pretokenizers");
-    const vl_json *normalizer = vl_json_get(root, "normalizer");
-    const vl_json *digits = list != NULL ? list->child : NULL;
+    if (normalizer == NULL || normalizer->type == VL_JSON_NULL)
+        return true;
+    const vl_json *list = vl_json_get(normalizer, "normalizers");
+    return vl_json_is(vl_json_get(normalizer, "type"), "Sequence") && list != NULL &&
+           list->type == VL_JSON_ARRAY && list->count == 0;
+}
+
+/* Digits (individual) before ByteLevel with its own pattern: word_end(). */
+static bool is_plain(const vl_json *list)
+{
+    const vl_json *digits = list->child;
     const vl_json *level = digits != NULL ? digits->next : NULL;
     const vl_json *single = vl_json_get(digits, "individual_digits");
     const vl_json *prefix = vl_json_get(level, "add_prefix_space");
     const vl_json *regex = vl_json_get(level, "use_regex");
-    bool is_known = vl_json_is(vl_json_get(pre, "type"), "Sequence") && level != NULL &&
-                    level->next == NULL &&
-                    vl_json_is(vl_json_get(digits, "type"), "Digits") &&
-                    vl_json_is(vl_json_get(level, "type"), "ByteLevel") &&
-                    single != NULL && single->number == 1 && prefix != NULL &&
-                    prefix->number == 0 && (regex == NULL || regex->number == 1) &&
-                    (normalizer == NULL || normalizer->type == VL_JSON_NULL);
-    return is_known ||
-           vl_fail(err, VL_UNSUPPORTED,
-                   "tokenizer.json: only Digits (individual) before ByteLevel "
-                   "(with pattern, no prefix space) and no normalizer") != NULL;
+    return level != NULL && level->next == NULL &&
+           vl_json_is(vl_json_get(digits, "type"), "Digits") &&
+           vl_json_is(vl_json_get(level, "type"), "ByteLevel") && single != NULL &&
+           single->number == 1 && prefix != NULL && prefix->number == 0 &&
+           (regex == NULL || regex->number == 1);
+}
+
+static bool read_pre_tokenizer(vl_tokenizer *t, const vl_json *root, vl_error *err)
+{
+    const vl_json *pre = vl_json_get(root, "pre_tokenizer");
+    const vl_json *list = vl_json_get(pre, "pretokenizers");
+    if (!changes_nothing(vl_json_get(root, "normalizer")))
+        return vl_fail(err, VL_UNSUPPORTED, "tokenizer.json: a normalizer") != NULL;
+    if (!vl_json_is(vl_json_get(pre, "type"), "Sequence") || list == NULL ||
+        list->type != VL_JSON_ARRAY)
+        return vl_fail(err, VL_UNSUPPORTED,
+                       "tokenizer.json: the pre-tokenizer is no Sequence") != NULL;
+    if (is_plain(list))
+        return true;
+    t->split = vl_split_new(list, err);
+    return t->split != NULL;
 }
 
 static bool token_set(vl_tokenizer *t, uint64_t id, const char *text, size_t bytes,
@@ -302,8 +288,14 @@ static bool read_added(vl_tokenizer *t, const vl_json *added, vl_error *err)
     return true;
 }
 
-static bool read_vocab(vl_tokenizer *t, const vl_json *vocab, const vl_json *added,
-                       vl_error *err)
+/* C0, C1 and F5 to FF are in no UTF-8, and the published vocabularies lack them. */
+static bool is_never_text(unsigned byte)
+{
+    return byte == 0xc0 || byte == 0xc1 || byte >= 0xf5;
+}
+
+static bool read_vocab(vl_tokenizer *t, const int16_t visible[VISIBLE_MAX],
+                       const vl_json *vocab, vl_error *err)
 {
     char bytes[VL_TOKEN_BYTES_MAX];
     size_t count;
@@ -317,7 +309,7 @@ static bool read_vocab(vl_tokenizer *t, const vl_json *vocab, const vl_json *add
         if (old->bytes == entry->key_bytes &&
             memcmp(t->store + old->at, entry->key, entry->key_bytes) == 0)
             continue; /* an added token that the vocabulary lists as well */
-        if (!visible_decode(entry->key, entry->key_bytes, bytes, &count))
+        if (!visible_decode(visible, entry->key, entry->key_bytes, bytes, &count))
             return vl_fail(err, VL_FORMAT,
                            "tokenizer.json: \"%.40s\" is no byte-level text",
                            entry->key) != NULL;
@@ -331,6 +323,8 @@ static bool read_vocab(vl_tokenizer *t, const vl_json *vocab, const vl_json *add
     for (unsigned byte = 0; byte < 256; byte++) {
         char c = (char)byte;
         t->byte_ids[byte] = *name_slot(t, &c, 1);
+        if (t->byte_ids[byte] == NONE && is_never_text(byte))
+            t->byte_ids[byte] = t->byte_ids['?'];
         if (t->byte_ids[byte] == NONE)
             return vl_fail(err, VL_FORMAT, "tokenizer.json: no token for byte %u",
                            byte) != NULL;
@@ -363,7 +357,8 @@ static bool merge_halves(const vl_json *entry, const char *half[2], size_t bytes
     return true;
 }
 
-static bool read_merges(vl_tokenizer *t, const vl_json *merges, vl_error *err)
+static bool read_merges(vl_tokenizer *t, const int16_t visible[VISIBLE_MAX],
+                        const vl_json *merges, vl_error *err)
 {
     char joined[2 * VL_TOKEN_BYTES_MAX];
     uint32_t rank = 0;
@@ -375,7 +370,7 @@ static bool read_merges(vl_tokenizer *t, const vl_json *merges, vl_error *err)
         bool is_good = merge_halves(entry, half, bytes);
         for (size_t i = 0; is_good && i < 2; i++) {
             size_t n;
-            is_good = visible_decode(half[i], bytes[i], joined + used, &n);
+            is_good = visible_decode(visible, half[i], bytes[i], joined + used, &n);
             if (is_good) {
                 id[i] = *name_slot(t, joined + used, n);
                 used += n;
@@ -399,7 +394,7 @@ static bool read_all(vl_tokenizer *t, const vl_json *root, vl_error *err)
     const vl_json *vocab = vl_json_get(model, "vocab");
     const vl_json *merges = vl_json_get(model, "merges");
     const vl_json *added = vl_json_get(root, "added_tokens");
-    if (!check_pre_tokenizer(root, err))
+    if (!read_pre_tokenizer(t, root, err))
         return false;
     if (!vl_json_is(vl_json_get(model, "type"), "BPE"))
         return vl_fail(err, VL_UNSUPPORTED, "tokenizer.json: only BPE models") != NULL;
@@ -428,8 +423,10 @@ static bool read_all(vl_tokenizer *t, const vl_json *root, vl_error *err)
     t->merge_mask = pairs - 1;
     for (size_t i = 0; i < VL_TOKEN_SPECIAL_COUNT; i++)
         t->special[i] = -1;
-    return read_added(t, added, err) && read_vocab(t, vocab, added, err) &&
-           read_merges(t, merges, err);
+    int16_t visible[VISIBLE_MAX];
+    visible_fill(visible);
+    return read_added(t, added, err) && read_vocab(t, visible, vocab, err) &&
+           read_merges(t, visible, merges, err);
 }
 
 vl_tokenizer *vl_tokenizer_new(const vl_json *root, uint32_t vocab, vl_error *err)
@@ -451,6 +448,7 @@ void vl_tokenizer_free(vl_tokenizer *t)
 {
     if (t == NULL)
         return;
+    vl_split_free(t->split);
     free(t->tokens);
     free(t->store);
     free(t->names);
@@ -598,22 +596,40 @@ static void encode_word(const vl_tokenizer *t, scratch *s, const uint8_t *p, siz
         put(out, s->symbols[i].id);
 }
 
+typedef struct encoder {
+    const vl_tokenizer *tokenizer;
+    scratch scratch;
+    output out;
+} encoder;
+
+static void add_word(void *user, const uint8_t *p, size_t bytes)
+{
+    encoder *e = user;
+    while (bytes > 0) {
+        size_t part = bytes < WORD_BYTES_MAX ? bytes : WORD_BYTES_MAX;
+        encode_word(e->tokenizer, &e->scratch, p, part, &e->out);
+        p += part;
+        bytes -= part;
+    }
+}
+
 size_t vl_tokenizer_encode(const vl_tokenizer *t, const char *text, size_t bytes,
                            int32_t *ids, size_t ids_max)
 {
     assert(text != NULL || bytes == 0);
-    output out = { ids, ids != NULL ? ids_max : 0, 0 };
-    scratch s = { 0 };
+    encoder e = { .tokenizer = t, .out = { ids, ids != NULL ? ids_max : 0, 0 } };
     const uint8_t *p = (const uint8_t *)text, *end = p + bytes;
-    while (p < end) {
-        const uint8_t *stop = word_end(p, end);
-        assert(stop > p);
-        if ((size_t)(stop - p) > WORD_BYTES_MAX)
-            stop = p + WORD_BYTES_MAX;
-        encode_word(t, &s, p, (size_t)(stop - p), &out);
-        p = stop;
+    if (t->split != NULL) {
+        vl_split_run(t->split, p, bytes, add_word, &e);
+    } else {
+        while (p < end) {
+            const uint8_t *stop = word_end(p, end);
+            assert(stop > p);
+            add_word(&e, p, (size_t)(stop - p));
+            p = stop;
+        }
     }
-    free(s.symbols);
-    free(s.heap);
-    return out.count;
+    free(e.scratch.symbols);
+    free(e.scratch.heap);
+    return e.out.count;
 }

@@ -1,8 +1,9 @@
 /*
  * tokenizer.h - byte-level BPE of a Hugging Face tokenizer.json.
  *
- * Pre-tokenizer: Sequence[Digits(individual), ByteLevel(no prefix space, regex)].
- * Immutable after opening.
+ * Pre-tokenizer: Sequence[Digits(individual), ByteLevel(no prefix space, regex)], or what
+ * split.h reads, as the published checkpoints have it.  A byte that is in no UTF-8 and
+ * has no token becomes a question mark.  Immutable after opening.
  */
 #ifndef VL_TOKENIZER_H
 #define VL_TOKENIZER_H

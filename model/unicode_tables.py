@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes unicode_tables.inc: the ranges of letters (L*), numbers (N*) and white space.
+"""Writes unicode_tables.inc: the ranges of letters (L*), numbers (N*), punctuation (P*),
+symbols (S*), marks (M*) and white space.
 
     python3 unicode_tables.py > unicode_tables.inc
 """
@@ -33,4 +34,7 @@ def table(name, rows):
 print(f"/* Made by unicode_tables.py from Unicode {unicodedata.unidata_version}. */\n")
 table("unicode_letters", ranges("L"))
 table("unicode_numbers", ranges("N"))
+table("unicode_punctuation", ranges("P"))
+table("unicode_symbols", ranges("S"))
+table("unicode_marks", ranges("M"))
 table("unicode_spaces", SPACES)

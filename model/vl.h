@@ -49,7 +49,7 @@ typedef struct vl_context vl_context;
 /* ---- model ---------------------------------------------------------------- */
 
 typedef enum vl_compute {
-    VL_COMPUTE_AUTO = 0, /* int8 where the weights are int8, else fp32 */
+    VL_COMPUTE_AUTO = 0, /* int8 where the weights have 8 or 16 bits, else fp32 */
     VL_COMPUTE_FP32,     /* reference path, through OpenBLAS when it is there */
     VL_COMPUTE_INT8,     /* weights quantised row-wise at load when they are not int8 */
 } vl_compute;
@@ -74,8 +74,12 @@ typedef struct vl_model_info {
     const char *name;                /* config "model_name", or the folder's name */
     char sha256[65];                 /* over config.json, tokenizer.json and all weights */
     uint64_t parameters;
+    uint64_t parameters_token;       /* of the decoder that one token reads */
     uint64_t weight_bytes;           /* resident, as packed */
+    uint32_t cache_token_bytes;      /* of a conversation, for each position */
     uint32_t vocab, hidden, layers, context_max;
+    uint32_t experts, experts_used;  /* of an expert layer; 0 without */
+    const char *attention;           /* "mha", or "mla": keys and values compressed */
     uint32_t tile, patch, tile_overlap;
     bool has_text_head;
     const char *kernels;             /* "scalar", "avx2", "avx512-vnni" */

@@ -22,6 +22,7 @@
 
 #define INDEX_NAME      "model.safetensors.index.json"
 #define INDEX_BYTES_MAX (16u << 20)
+#define HASH_BYTES      ((size_t)16 << 20)
 
 typedef struct shard {
     uint8_t *data;
@@ -35,6 +36,16 @@ struct vl_weights {
     vl_tensor *tensors; /* sorted by name */
     size_t tensor_count;
 };
+
+/* The whole pages in a stretch of a mapping go back to the page cache. */
+static void release(const uint8_t *data, size_t bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)data + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)data + bytes) / page * page;
+    if (first < end)
+        (void)madvise((void *)first, end - first, MADV_DONTNEED); /* only a hint */
+}
 
 static int file_open(const char *dir, const char *name, struct stat *st, vl_error *err)
 {
@@ -347,5 +358,16 @@ size_t vl_weights_count(const vl_weights *w)
 void vl_weights_hash(const vl_weights *w, vl_sha256 *sha)
 {
     for (size_t i = 0; i < w->shard_count; i++)
-        vl_sha256_add(sha, w->shards[i].data, w->shards[i].bytes);
+        for (size_t at = 0; at < w->shards[i].bytes; at += HASH_BYTES) {
+            size_t left = w->shards[i].bytes - at;
+            size_t part = left < HASH_BYTES ? left : HASH_BYTES;
+            vl_sha256_add(sha, w->shards[i].data + at, part);
+            release(w->shards[i].data + at, part);
+        }
+}
+
+void vl_weights_release(const vl_weights *w, const vl_tensor *tensor)
+{
+    assert(w->tensor_count > 0);
+    release(tensor->data, tensor->bytes);
 }

@@ -33,6 +33,8 @@ void vl_weights_free(vl_weights *weights);
 const vl_tensor *vl_weights_get(const vl_weights *weights, const char *name);
 size_t vl_weights_count(const vl_weights *weights);
 void vl_weights_hash(const vl_weights *weights, vl_sha256 *sha);
+/* Takes the tensor's pages out of memory; reading them again brings them back. */
+void vl_weights_release(const vl_weights *weights, const vl_tensor *tensor);
 
 /* A whole small file, zero behind it; the caller frees it.  VL_LIMIT above bytes_max. */
 char *vl_file_read(const char *dir, const char *name, size_t bytes_max, size_t *bytes,

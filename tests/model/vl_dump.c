@@ -80,11 +80,20 @@ static bool picture_read(const char *path, vl_image *image)
     return is_read;
 }
 
+typedef struct answer {
+    const vl_model *model;
+    float ids[4096];
+    size_t count;
+} answer;
+
 static bool print_token(void *user, const vl_step_info *step)
 {
+    answer *a = user;
     size_t bytes;
-    const char *text = vl_token_bytes(user, step->token, &bytes);
+    const char *text = vl_token_bytes(a->model, step->token, &bytes);
     fwrite(text, 1, bytes, stdout);
+    if (a->count < sizeof a->ids / sizeof *a->ids)
+        a->ids[a->count++] = (float)step->token;
     return true;
 }
 
@@ -126,13 +135,18 @@ static bool converse(const settings *s, vl_model *model, const vl_vision *vision
     }
     uint32_t first = is_done ? vl_context_position(context) : 0;
     start = now_s();
+    answer a = { .model = model };
     vl_generate_opts opts = { .tokens_max = s->tokens,
                               .on_token = print_token,
-                              .user = model };
+                              .user = &a };
     is_done = is_done && vl_generate(context, &opts, &end, err);
-    if (is_done)
+    if (is_done) {
         printf("\nanswer     %u tokens in %.2f s, end %d\n",
                vl_context_position(context) - first, now_s() - start, (int)end);
+        is_done =
+            stage(s, "answer", a.ids, a.count) &&
+            stage(s, "last", vl_context_logits(context), vl_model_get_info(model)->vocab);
+    }
     vl_context_free(context);
     return is_done;
 }
