@@ -11,6 +11,9 @@ packages_run="libopenblas0-pthread poppler-data fonts-dejavu-core"
 # What only the tests need.
 packages_test="python3-jsonschema python3-numpy python3-pil python3-reportlab
  python3-yaml qpdf fonts-dejavu-extra"
+# What only tests/run.sh --ci needs: the other compiler, and what checks style, manuals
+# and scripts; their tests are skipped where they are missing.
+packages_ci="clang clang-format shellcheck mandoc"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
@@ -33,9 +36,12 @@ install_packages() {
         as_root=(sudo)
     fi
     say "installing: ${missing[*]}"
-    "${as_root[@]}" apt-get update -qq || die "apt-get update failed"
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-        --no-install-recommends "${missing[@]}" >/dev/null || die "apt-get install failed"
+    local log
+    log=$(mktemp) || die "no temporary file"
+    quietly "$log" ${as_root[@]+"${as_root[@]}"} apt-get update -qq
+    quietly "$log" ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    rm -f "$log"
 }
 
 # quietly LOG COMMAND...: the command's output is shown only when it fails.

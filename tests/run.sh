@@ -6,24 +6,28 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'END'
-usage: tests/run.sh [--asan] [--slow] [TEST...]
+usage: tests/run.sh [--asan | --plain | --ci] [--slow] [TEST...]
 
 Installs the Debian packages that are missing (with sudo when not root), builds, and
 runs the tests of Meson; the logs of those that failed are printed at the end.
 
   --asan    build in build-asan/ with address and undefined behaviour sanitizers
-            (compiler: $CC, else clang where there is one, else gcc)
+            (compiler: $CC, else clang where there is one, else gcc) and run the tests
+            of the parts and the quick ones of the programs
+  --plain   the same tests, built in build-plain/ with every optional part left out
+  --ci      what each change is checked with: all tests, with the tools that check
+            style, manuals and scripts; then --asan with clang, then --plain
   --slow    also the suite "slow", left out otherwise
   TEST      names of tests, as `meson test --list` shows them
 END
 }
 
-build=build asan=no slow=no
+mode=all slow=no
 tests=()
 for arg in "$@"; do
     case $arg in
     -h | --help) usage; exit 0 ;;
-    --asan) asan=yes build=build-asan ;;
+    --asan | --plain | --ci) mode=${arg#--} ;;
     --slow) slow=yes ;;
     -*) usage >&2; exit 1 ;;
     *) tests+=("$arg") ;;
@@ -32,9 +36,18 @@ done
 
 # shellcheck disable=SC2086  # lists of words
 install_packages $packages_build $packages_run $packages_test
+if [ "$mode" = ci ]; then
+    # shellcheck disable=SC2086
+    install_packages $packages_ci
+    tests/run.sh ${tests[@]+"${tests[@]}"}
+    CC=clang tests/run.sh --asan ${tests[@]+"${tests[@]}"}
+    exec tests/run.sh --plain ${tests[@]+"${tests[@]}"}
+fi
 
-options=()
-if [ $asan = yes ]; then
+build=build options=() run=()
+case $mode in
+asan)
+    build="build-asan"
     if [ -z "${CC-}" ]; then
         CC=$(command -v clang || command -v clang-14 || command -v gcc)
         export CC
@@ -44,17 +57,23 @@ if [ $asan = yes ]; then
     options=(-Db_sanitize=address,undefined -Db_lundef=false)
     export ASAN_OPTIONS=${ASAN_OPTIONS-detect_leaks=1:abort_on_error=0}
     export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1:halt_on_error=1}
-fi
+    run=(--timeout-multiplier 5 --suite unit --suite fuzz --suite quick)
+    ;;
+plain)
+    build="build-plain"
+    options=(-Dauto_features=disabled)
+    run=(--suite unit --suite fuzz --suite quick)
+    ;;
+esac
 build_tree "$build" ${options[@]+"${options[@]}"}
 
-run=(meson test -C "$build" --no-rebuild --print-errorlogs)
-[ $asan = yes ] && run+=(--timeout-multiplier 5)
+run=(meson test -C "$build" --no-rebuild --print-errorlogs ${run[@]+"${run[@]}"})
 [ $slow = yes ] || run+=(--no-suite slow)
 status=0
 "${run[@]}" ${tests[@]+"${tests[@]}"} || status=$?
 say
 if [ "$status" -eq 0 ]; then
-    say "all tests passed"
+    say "all tests passed ($build)"
 else
     say "some tests failed; whole log: $build/meson-logs/testlog.txt"
 fi

@@ -4,6 +4,7 @@ completions, and the manual's limits are those of the header."""
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -71,6 +72,33 @@ class Docs(unittest.TestCase):
             with self.subTest(name):
                 self.assertRegex(header, rf"{name};[^\n]*default {what}")
                 self.assertIn(f": {what}", manual)
+
+    def test_manual_pages_are_well_formed(self):
+        for tool in ("scdoc", "mandoc"):
+            if shutil.which(tool) is None:
+                self.skipTest(f"{tool} is not installed")
+        for path in sorted((ROOT / "pipeline" / "doc").glob("*.scd")):
+            with self.subTest(path.name):
+                page = subprocess.run(["scdoc"], input=path.read_bytes(),
+                                      capture_output=True, check=True).stdout
+                done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning"], input=page,
+                                      capture_output=True, check=False)
+                # scdoc's own ways: no date format of mdoc, references to pages of ours
+                faults = [line for line in done.stdout.decode().splitlines()
+                          if not re.search(r"STYLE:|referenced manual not found|"
+                                           r"skipping paragraph macro|missing date", line)]
+                self.assertEqual(faults, [])
+                self.assertIn(b".TH", page)
+
+    def test_scripts(self):
+        if shutil.which("shellcheck") is None:
+            self.skipTest("shellcheck is not installed")
+        scripts = [p for folder in ("samples", "tests", "model") for p in
+                   (ROOT / folder).rglob("*.sh")] + [ROOT / ".ci" / "run"]
+        self.assertGreater(len(scripts), 3)
+        done = subprocess.run(["shellcheck", "-x", *map(str, scripts)], cwd=ROOT,
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.stdout, "")
 
     def test_tree_names_no_machine(self):
         names = subprocess.run(["git", "-C", ROOT, "ls-files", "*.md", "*.scd", "*.sh", "*.py"],
