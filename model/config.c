@@ -323,6 +323,10 @@ static bool read_grids(vl_config *c, const vl_json *root, vl_error *err)
     const range overlap[] = { { "tile_overlap", &c->tile_overlap, 0, c->tile / 2, 0 } };
     if (!READ_RANGES(root, "", overlap, err))
         return false;
+    if (c->anchors > 0 && c->tile_overlap % c->patch != 0)
+        return vl_fail(err, VL_FORMAT,
+                       "config.json: tile_overlap %u is not made of patches",
+                       c->tile_overlap) != NULL;
     if (list == NULL || list->type != VL_JSON_ARRAY || list->count == 0)
         return vl_fail(err, VL_FORMAT, "config.json: no candidate_resolutions") != NULL;
     if (list->count > VL_GRIDS_MAX)

@@ -268,7 +268,7 @@ static bool find_slope(grouping *g)
 /* ---- words ---- */
 
 /* Width of a letter against an average one. */
-static float relative_width(uint32_t code)
+float vl_relative_width(uint32_t code)
 {
     static const struct {
         const char *letters;
@@ -298,8 +298,8 @@ static void expect_distances(grouping *g, const uint32_t *chain, uint32_t n, flo
     float unit = 0.72f * height, mono = 0.8f * height;
 #define DISTANCE(k) (g->chars[chain[(k) + 1]].x - g->chars[chain[k]].x)
     for (uint32_t k = 0; k + 1 < n; k++) {
-        expected[k] = (relative_width(g->chars[chain[k]].code) +
-                       relative_width(g->chars[chain[k + 1]].code)) /
+        expected[k] = (vl_relative_width(g->chars[chain[k]].code) +
+                       vl_relative_width(g->chars[chain[k + 1]].code)) /
                       2;
         if (DISTANCE(k) < 1.25f * height)
             sorted[tight++] = DISTANCE(k) / expected[k];

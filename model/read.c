@@ -1,237 +1,141 @@
 /*
- * read.c - from the text head to characters.
+ * read.c - from the text head to a text.
  *
- * Every anchor (a quarter of a patch in the embedded model) names the nearest character
- * whose middle lies within its reach, so neighbours name the same one: the surest comes
- * first and the others within reach vote for it.  Every tile answers for its own core;
- * half of each overlap belongs to either neighbour.
+ * Every place of the canvas is answered for by one tile, the one that sees it farthest from
+ * its own edge: where tiles overlap their anchors lie on each other.  What the anchors say
+ * becomes characters in merge.c and words in group.c.
  */
 #include "read.h"
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
 
 #include "core.h"
+#include "merge.h"
 #include "util.h"
 
-#define CANDIDATE_LEAST 0.3f /* probability of any character at all */
-#define ACCEPT_MASS     0.5f /* votes that make a character */
-#define CELL            8    /* pixels of the canvas */
-#define REACH_X         2.2f
+#define SILENT 12.0f /* log-odds of a blank that need no softmax */
 
-typedef struct candidate {
-    float x, y, prob, height, gap; /* canvas pixels; gap as log-odds */
-    uint32_t class_index;
-    bool is_narrow; /* two of them may stand close: ll, 11, .. */
-} candidate;
+/* One tile's answers, spread over the pool by rows of patches. */
+typedef struct tile_work {
+    const vl_vision *vision;
+    vl_anchors *anchors;
+    float *logits;        /* [side * side][anchors][class_count + 4] */
+    uint32_t column, row; /* of the tile, in tiles */
+} tile_work;
 
-typedef struct candidates {
-    candidate *items;
-    size_t count, room;
-} candidates;
-
-static bool candidates_add(candidates *list, const candidate *item)
+/* The first and last + 1 of `side` units that a tile answers for: half of each overlap
+ * belongs to either neighbour. */
+static void own_range(uint32_t index, uint32_t count, uint32_t side, uint32_t overlap,
+                      uint32_t *first, uint32_t *end)
 {
-    if (list->count == list->room) {
-        size_t room = list->room != 0 ? 2 * list->room : 4096;
-        candidate *grown = realloc(list->items, room * sizeof *grown);
-        if (grown == NULL)
-            return false;
-        list->items = grown;
-        list->room = room;
-    }
-    list->items[list->count++] = *item;
-    return true;
+    *first = index > 0 ? overlap / 2 : 0;
+    *end = index + 1 < count ? side - (overlap - overlap / 2) : side;
 }
 
-/* Best class and its probability; false when a blank is likely enough. */
-static bool classify(float *logits, uint32_t classes, candidate *out)
+static void take_kinds(float *logits, uint32_t classes, vl_report *out)
 {
-    uint32_t best = 1;
+    uint32_t best[VL_REPORT_TOP] = { 0 };
+    for (uint32_t k = 1; k < classes; k++) {
+        uint32_t at = VL_REPORT_TOP;
+        while (at > 0 && (best[at - 1] == 0 || logits[k] > logits[best[at - 1]]))
+            at--;
+        for (uint32_t i = VL_REPORT_TOP; i-- > at + 1;)
+            best[i] = best[i - 1];
+        if (at < VL_REPORT_TOP)
+            best[at] = k;
+    }
+    *out = (vl_report){ .none = 1 };
+    if (!(logits[0] - logits[best[0]] < SILENT))
+        return;
     vl_softmax_row(logits, classes);
-    if (!(1 - logits[0] > CANDIDATE_LEAST))
-        return false;
-    for (uint32_t k = 2; k < classes; k++)
-        if (logits[k] > logits[best])
-            best = k;
-    out->class_index = best;
-    out->prob = logits[best];
-    return true;
-}
-
-static bool is_narrow_code(uint32_t code)
-{
-    return code < 128 && code != 0 && strchr("iIl1jft|!.,:;'()[]", (int)code) != NULL;
-}
-
-static bool tile_candidates(const vl_vision *v, uint32_t tile, float *logits,
-                            candidates *list)
-{
-    const vl_config *c = &v->model->config;
-    uint32_t tj = tile % v->fit.grid.tiles_w, ti = tile / v->fit.grid.tiles_w;
-    uint32_t stride = c->tile - c->tile_overlap, values = c->class_count + 4;
-    float edge = (float)c->tile_overlap / 2, far = (float)c->tile - edge;
-    float all = (float)c->tile, wide = (float)c->patch / (float)c->anchors;
-    float patch = (float)c->patch;
-    float left = tj > 0 ? edge : 0, right = tj + 1 < v->fit.grid.tiles_w ? far : all;
-    float top = ti > 0 ? edge : 0, bottom = ti + 1 < v->fit.grid.tiles_h ? far : all;
-    for (uint32_t i = 0; i < c->side * c->side; i++)
-        for (uint32_t a = 0; a < c->anchors; a++, logits += values) {
-            candidate item;
-            const float *place = logits + c->class_count;
-            if (!classify(logits, c->class_count, &item))
-                continue;
-            uint32_t column = i % c->side * c->anchors + a;
-            item.x = wide * (float)column + wide / 2 + wide * place[0];
-            item.y = patch * (float)(i / c->side) + patch / 2 + patch * place[1];
-            item.height = 2 * patch * place[2];
-            item.gap = place[3];
-            item.is_narrow = is_narrow_code(c->chars[item.class_index - 1]);
-            /* Written so that a number that is none fails as well. */
-            if (!(item.x >= left && item.x < right && item.y >= top && item.y < bottom &&
-                  isfinite(item.height) && isfinite(item.gap)))
-                continue;
-            item.x += (float)(stride * tj);
-            item.y += (float)(stride * ti);
-            if (!candidates_add(list, &item))
-                return false;
-        }
-    return true;
-}
-
-static int compare_candidates(const void *a, const void *b)
-{
-    const candidate *x = a, *y = b;
-    if (x->prob != y->prob)
-        return x->prob > y->prob ? -1 : 1;
-    if (x->y != y->y)
-        return x->y < y->y ? -1 : 1;
-    return (x->x > y->x) - (x->x < y->x);
-}
-
-/* Characters by cell of the canvas: heads [rows][columns], links by character. */
-typedef struct cells {
-    uint32_t *heads, *links;
-    uint32_t columns, rows;
-} cells;
-
-/* Anchors err in place by a part of the character, so how near two answers must be to mean
- * one character grows with the print.  Equal answers may lie further apart than different
- * ones, but for narrow characters: `ll` is two. */
-static float reach(const candidate *a, const candidate *b)
-{
-    float height = fmaxf(a->height, b->height);
-    bool is_equal = a->class_index == b->class_index;
-    float share = !is_equal ? 0.22f : a->is_narrow ? 0.2f : 0.36f;
-    return fminf(fmaxf(REACH_X, share * height), CELL);
-}
-
-static uint32_t nearest(const cells *grid, const candidate *chars, const candidate *item)
-{
-    uint32_t found = UINT32_MAX;
-    float best = 1, high = fmaxf(5, 0.35f * item->height);
-    int32_t cx = (int32_t)item->x / CELL, cy = (int32_t)item->y / CELL;
-    for (int32_t x = cx - 1; x <= cx + 1; x++)
-        for (int32_t y = cy - 1; y <= cy + 1; y++) {
-            if (x < 0 || y < 0 || (uint32_t)x >= grid->columns ||
-                (uint32_t)y >= grid->rows)
-                continue;
-            uint32_t k = grid->heads[(size_t)y * grid->columns + (uint32_t)x];
-            for (; k != UINT32_MAX; k = grid->links[k]) {
-                float dx = fabsf(chars[k].x - item->x), dy = fabsf(chars[k].y - item->y);
-                float share = dx / reach(&chars[k], item);
-                if (dy < high && share < best) {
-                    best = share;
-                    found = k;
-                }
-            }
-        }
-    return found;
-}
-
-/* Merges in place: the accepted characters are items[0 .. count). */
-static bool vote(candidates *list, uint32_t canvas_w, uint32_t canvas_h)
-{
-    cells grid = { .columns = canvas_w / CELL + 1, .rows = canvas_h / CELL + 1 };
-    size_t heads_bytes = (size_t)grid.columns * grid.rows * sizeof *grid.heads, n = 0,
-           kept = 0;
-    grid.heads = malloc(heads_bytes);
-    grid.links = malloc((list->count + 1) * sizeof *grid.links);
-    float *mass = vl_floats_new(list->count + 1);
-    bool is_done = grid.heads != NULL && grid.links != NULL && mass != NULL;
-    if (is_done) {
-        memset(grid.heads, 0xff, heads_bytes);
-        qsort(list->items, list->count, sizeof *list->items, compare_candidates);
-        for (size_t i = 0; i < list->count; i++) {
-            candidate item = list->items[i];
-            uint32_t hit = nearest(&grid, list->items, &item);
-            if (hit != UINT32_MAX) {
-                if (list->items[hit].class_index == item.class_index)
-                    mass[hit] += item.prob;
-                continue;
-            }
-            uint32_t *head =
-                &grid.heads[(size_t)((uint32_t)item.y / CELL) * grid.columns +
-                            (uint32_t)item.x / CELL];
-            list->items[n] = item; /* n <= i: only read items are overwritten */
-            mass[n] = item.prob;
-            grid.links[n] = *head;
-            *head = (uint32_t)n++;
-        }
-        for (size_t i = 0; i < n; i++)
-            if (mass[i] >= ACCEPT_MASS)
-                list->items[kept++] = list->items[i];
-        list->count = kept;
+    out->none = logits[0];
+    for (uint32_t i = 0; i < VL_REPORT_TOP; i++) {
+        out->kind[i] = best[i];
+        out->prob[i] = logits[best[i]];
     }
-    free(grid.heads);
-    free(grid.links);
-    free(mass);
-    return is_done;
 }
 
-static bool find_characters(const vl_vision *v, candidates *list)
+static void read_row(void *arg, size_t row, uint32_t slot)
+{
+    const tile_work *t = arg;
+    const vl_config *c = &t->vision->model->config;
+    const vl_grid *grid = &t->vision->fit.grid;
+    uint32_t values = c->class_count + 4, overlap = c->tile_overlap / c->patch;
+    uint32_t first, end, stride = c->side - overlap;
+    float patch = (float)c->patch, wide = patch / (float)c->anchors;
+    (void)slot;
+    own_range(t->row, grid->tiles_h, c->side, overlap, &first, &end);
+    if (row < first || row >= end)
+        return;
+    uint32_t y = t->row * stride + (uint32_t)row;
+    own_range(t->column, grid->tiles_w, c->side, overlap, &first, &end);
+    for (uint32_t i = first * c->anchors; i < end * c->anchors; i++) {
+        float *logits = t->logits + (row * c->side * c->anchors + i) * values;
+        const float *place = logits + c->class_count;
+        uint32_t x = t->column * stride * c->anchors + i;
+        vl_report *out = &t->anchors->reports[(size_t)y * t->anchors->columns + x];
+        take_kinds(logits, c->class_count, out);
+        out->x = wide * ((float)x + 0.5f + place[0]);
+        out->y = patch * ((float)y + 0.5f + place[1]);
+        out->height = 2 * patch * place[2];
+        out->gap = place[3];
+    }
+}
+
+static bool find_reports(const vl_vision *v, vl_anchors *anchors)
 {
     const vl_config *c = &v->model->config;
     size_t patches = (size_t)c->side * c->side;
     size_t values = (size_t)c->anchors * (c->class_count + 4);
     uint32_t tiles = v->fit.grid.tiles_w * v->fit.grid.tiles_h;
-    float *logits = vl_floats_new(patches * values);
-    bool is_done = logits != NULL;
-    for (uint32_t tile = 0; is_done && tile < tiles; tile++) {
+    tile_work work = { v, anchors, vl_floats_new(patches * values), 0, 0 };
+    if (work.logits == NULL)
+        return false;
+    for (uint32_t tile = 0; tile < tiles; tile++) {
+        work.column = tile % v->fit.grid.tiles_w;
+        work.row = tile / v->fit.grid.tiles_w;
         vl_linear_apply(v->model->pool, v->model->text_head,
                         &(vl_linear_args){ .x = v->features + tile * patches * c->v_width,
                                            .rows = patches,
                                            .x_stride = c->v_width,
-                                           .y = logits,
+                                           .y = work.logits,
                                            .y_stride = values });
-        is_done = tile_candidates(v, tile, logits, list);
+        vl_pool_run(v->model->pool, c->side, read_row, &work);
     }
-    free(logits);
-    return is_done && vote(list, v->fit.grid.canvas_w, v->fit.grid.canvas_h);
+    free(work.logits);
+    return true;
 }
 
 bool vl_read_characters(const vl_vision *v, vl_char **out, size_t *count, vl_error *err)
 {
     const vl_config *c = &v->model->config;
-    candidates list = { 0 };
+    const vl_grid *grid = &v->fit.grid;
+    vl_anchors anchors = { .columns = grid->canvas_w / c->patch * c->anchors,
+                           .rows = grid->canvas_h / c->patch,
+                           .wide = (float)c->patch / (float)c->anchors,
+                           .high = (float)c->patch,
+                           .codes = c->chars };
+    size_t room = (size_t)anchors.columns * anchors.rows, n = 0;
+    vl_mark *marks = NULL;
     vl_char *chars = NULL;
-    if (find_characters(v, &list))
-        chars = malloc((list.count + 1) * sizeof *chars);
-    for (size_t i = 0; chars != NULL && i < list.count; i++) {
-        const candidate *item = &list.items[i];
-        chars[i] = (vl_char){ .code = c->chars[item->class_index - 1],
-                              .x = item->x,
-                              .y = item->y,
-                              .height = item->height,
-                              .prob = fminf(item->prob, 1),
-                              .gap = 1 / (1 + expf(-item->gap)) };
-    }
-    free(list.items);
+    anchors.reports = malloc(room * sizeof *anchors.reports);
+    if (anchors.reports != NULL && find_reports(v, &anchors) &&
+        vl_anchors_merge(&anchors, &marks, &n))
+        chars = malloc((n + 1) * sizeof *chars);
+    for (size_t i = 0; chars != NULL && i < n; i++)
+        chars[i] = (vl_char){ .code = c->chars[marks[i].kind - 1],
+                              .x = marks[i].x,
+                              .y = marks[i].y,
+                              .height = marks[i].height,
+                              .prob = fminf(marks[i].prob, 1),
+                              .gap = 1 / (1 + expf(-marks[i].gap)) };
+    free(anchors.reports);
+    free(marks);
     if (chars == NULL)
         return vl_fail(err, VL_NOMEM, "no memory to read a picture") != NULL;
     *out = chars;
-    *count = list.count;
+    *count = n;
     return true;
 }
 

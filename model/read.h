@@ -22,4 +22,7 @@ typedef struct vl_page_place {
 vl_text *vl_text_group(const vl_char *chars, size_t count, const vl_page_place *place,
                        vl_error *err);
 
+/* Width of a letter against an average one. */
+float vl_relative_width(uint32_t code);
+
 #endif

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(HERE, "..", "..", "model", "training"))
+import reading  # noqa: E402
 from export import write_safetensors  # noqa: E402
 
 TILE, PATCH, OVERLAP, W, HEADS, VL, L, MLP, VOCAB = 64, 16, 16, 32, 2, 2, 2, 48, 300
@@ -216,45 +217,12 @@ def picture():
     return np.clip(a, 0, 255).astype(np.uint8)
 
 
-def reach(k, high, other, height):
-    """How near two answers must be to name one character (model/training/reading.py)."""
-    narrow = CHARS[k - 1] in "iIl1jft|!.,:;'()[]"
-    share = .22 if k != other else .2 if narrow else .36
-    return min(max(2.2, share * max(high, height)), 8)
-
-
 def characters(logits, gw, gh):
-    """Characters of the text head after the rule of votes, in canvas pixels."""
-    out, stride, edge, wide = [], TILE - OVERLAP, OVERLAP // 2, PATCH // ANCHORS
-    for t in range(gw * gh):
-        ti, tj = divmod(t, gw)
-        v = logits[t].view(SIDE, SIDE * ANCHORS, CLASSES + 4)
-        p, geo = torch.softmax(v[..., :CLASSES], -1).numpy(), v[..., CLASSES:].numpy()
-        for i in range(SIDE):
-            for j in range(SIDE * ANCHORS):
-                if not 1 - p[i, j, 0] > .3:
-                    continue
-                k = int(p[i, j, 1:].argmax()) + 1
-                dx, dy, height, gap = (float(g) for g in geo[i, j])
-                x, y = wide * (j + .5 + dx), PATCH * (i + .5 + dy)
-                if not ((edge if tj else 0) <= x < (TILE - edge if tj < gw - 1 else TILE)
-                        and (edge if ti else 0) <= y < (TILE - edge if ti < gh - 1 else TILE)):
-                    continue
-                out.append((float(p[i, j, k]), x + stride * tj, y + stride * ti, k,
-                            2 * PATCH * height, gap))
-    out.sort(key=lambda c: -c[0])
-    chars = []
-    for p, x, y, k, height, gap in out:
-        near = [c for c in chars
-                if abs(int(c[1]) // 8 - int(x) // 8) < 2 and abs(int(c[2]) // 8 - int(y) // 8) < 2
-                and abs(c[2] - y) < max(5, .35 * height)
-                and abs(c[1] - x) < reach(c[3], c[4], k, height)]
-        if not near:
-            chars.append([p, x, y, k, height, gap, p])
-        else:
-            hit = min(near, key=lambda c: abs(c[1] - x) / reach(c[3], c[4], k, height))
-            hit[6] += p if hit[3] == k else 0
-    return [c for c in chars if c[6] >= .5]
+    """Characters of the text head after the definition, in canvas pixels."""
+    v = logits.view(gw * gh, SIDE, SIDE, ANCHORS, CLASSES + 4)
+    p, geo = torch.softmax(v[..., :CLASSES], -1).numpy(), v[..., CLASSES:].numpy()
+    grid = reading.anchors(p, geo, gw, gh, TILE, PATCH, OVERLAP)
+    return reading.characters(grid, CHARS, PATCH, PATCH / ANCHORS)
 
 
 def run(net, tok):
@@ -278,8 +246,8 @@ def run(net, tok):
         answer.append(int(logits.argmax()))
         x = torch.cat((x, embed[answer[-1:]]))
     chars = characters(head, gw, gh)
-    rows = torch.tensor([[c[1], c[2], ord(CHARS[c[3] - 1]), c[4],
-                          1 / (1 + math.exp(-c[5])), c[0]] for c in chars])
+    rows = torch.tensor([[x, y, ord(CHARS[k - 1]), height, 1 / (1 + math.exp(-gap)), p]
+                         for x, y, k, p, height, gap in chars])
     return margin, {"features": features[1:], "tokens": tokens, "text_head": head,
                     "logits": first, "answer": torch.tensor(answer).float(),
                     "prompt": torch.tensor(after).float(), "chars": rows}
