@@ -1,9 +1,10 @@
 /*
  * split.c - compiles and runs the patterns of split.h.
  *
- * A sequence is matched greedily with steps back.  The work stays near linear because a
- * sequence that starts with an unbounded run of a class and fails at the run's start
- * fails at every later place in that run too: its ends were all tried already.
+ * A sequence is matched greedily with steps back.  The work stays near linear: only one
+ * repetition of a sequence may have something behind it, and a sequence that starts with
+ * an unbounded run of a class and fails at the run's start fails at every later place in
+ * that run too: its ends were all tried already.
  */
 #include "split.h"
 
@@ -228,6 +229,13 @@ static bool read_sequence(reader *r, sequence *s)
             least += i->least;
         }
     }
+    /* Each of these may step back: two of them nested cost the square of the text. */
+    size_t repeats = 0;
+    for (size_t i = 0; i < s->count; i++)
+        if (s->items[i].most > 1 && (i + 1 < s->count || s->tail != TAIL_NONE))
+            repeats++;
+    if (repeats > 1)
+        return refuse(r, "two repetitions that something follows");
     return least > 0 || refuse(r, "a sequence that may be empty");
 }
 
