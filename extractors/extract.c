@@ -229,6 +229,7 @@ static void fill_missing(dx_work *w)
 
 static json_t *envelope(dx_work *w, const dx_schema *schema, GError **error)
 {
+    dx_tell(w->options, "checking", w->source->page_count, w->source->page_count);
     dx_derive_currency(w);
     dx_check_opts opts = { .is_read_by_model = TRUE };
     json_t *checks = dx_checks_run(w->schema, w->fields, &opts, error);

@@ -1,5 +1,5 @@
 /*
- * app.c - messages, folders, opening the model and documents, publishing results.
+ * app.c - messages, folders, opening the model and documents.
  */
 #include "app.h"
 
@@ -142,12 +142,33 @@ dx_engine *dp_open_engine(const dp_app *app, vl_model **model)
 
 /* ---- documents -------------------------------------------------------------- */
 
+static void wait_begin(const dp_input_waits *waits)
+{
+    if (waits->begin != NULL)
+        waits->begin(waits->user);
+}
+
+static void wait_end(const dp_input_waits *waits)
+{
+    if (waits->end != NULL)
+        waits->end(waits->user);
+}
+
+static gboolean page_info(dp_input *input, uint32_t index, dp_page_info *info,
+                          GError **error)
+{
+    wait_begin(&input->waits);
+    gboolean is_ok = dp_document_page_info(input->document, index, info, error);
+    wait_end(&input->waits);
+    return is_ok;
+}
+
 static gboolean source_page(void *user, uint32_t index, double *width, double *height,
                             gboolean *has_text, GError **error)
 {
     dp_input *input = user;
     dp_page_info info = { 0 };
-    if (!dp_document_page_info(input->document, index, &info, error))
+    if (!page_info(input, index, &info, error))
         return FALSE;
     *width = info.width_pt;
     *height = info.height_pt;
@@ -163,7 +184,9 @@ static void clear_word(gpointer data)
 static GArray *source_words(void *user, uint32_t index, GError **error)
 {
     dp_input *input = user;
+    wait_begin(&input->waits);
     g_autoptr(GArray) from = dp_document_text(input->document, index, error);
+    wait_end(&input->waits);
     if (from == NULL)
         return NULL;
     GArray *words = g_array_sized_new(FALSE, TRUE, sizeof(dx_word), from->len);
@@ -183,7 +206,9 @@ static gboolean source_picture(void *user, uint32_t index, uint32_t width, uint3
 {
     dp_input *input = user;
     g_clear_pointer(&input->pixels, dp_pixels_free);
+    wait_begin(&input->waits);
     input->pixels = dp_document_render(input->document, index, width, height, 1, error);
+    wait_end(&input->waits);
     if (input->pixels == NULL)
         return FALSE;
     *image = (vl_image){ .data = input->pixels->data, .width = input->pixels->width,
@@ -198,7 +223,7 @@ static gboolean source_picture_size(void *user, uint32_t index, uint32_t *width,
 {
     dp_input *input = user;
     dp_page_info info = { 0 };
-    if (!dp_document_page_info(input->document, index, &info, error))
+    if (!page_info(input, index, &info, error))
         return FALSE;
     *width = info.width_px;
     *height = info.height_px;
@@ -208,7 +233,10 @@ static gboolean source_picture_size(void *user, uint32_t index, uint32_t *width,
 static GBytes *source_attachment(void *user, uint32_t index, char **name, GError **error)
 {
     dp_input *input = user;
-    return dp_document_attachment(input->document, index, name, error);
+    wait_begin(&input->waits);
+    GBytes *bytes = dp_document_attachment(input->document, index, name, error);
+    wait_end(&input->waits);
+    return bytes;
 }
 
 static void clear_form_field(gpointer data)
@@ -220,7 +248,9 @@ static void clear_form_field(gpointer data)
 static GArray *source_fields(void *user, GError **error)
 {
     dp_input *input = user;
+    wait_begin(&input->waits);
     g_autoptr(GArray) from = dp_document_fields(input->document, error);
+    wait_end(&input->waits);
     if (from == NULL)
         return NULL;
     GArray *fields = g_array_new(FALSE, TRUE, sizeof(dx_form_field));
@@ -258,25 +288,41 @@ static dp_document *open_document(int fd, const char *name, const dp_render_opts
     return NULL;
 }
 
-dp_input *dp_input_open(const dp_app *app, const char *path, GError **error)
+static int open_input(const char *path, GError **error)
 {
     gboolean is_stdin = strcmp(path, "-") == 0;
-    int fd = is_stdin ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                      : dp_open_file(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
-        int code = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EBUSY ||
-                           errno == ESTALE ? DP_RENDER_TEMPORARY : DP_RENDER_UNREADABLE;
-        g_set_error(error, DP_RENDER_ERROR, code, "%s: %s", path, g_strerror(errno));
-        return NULL;
+        g_autoptr(GError) io = NULL;
+        (void)dp_fail_errno(&io, "opening", path);
+        int code = dp_error_is_temporary(io) ? DP_RENDER_TEMPORARY : DP_RENDER_UNREADABLE;
+        g_set_error(error, DP_RENDER_ERROR, code, "%s: %s", path, g_strerror(io->code));
+        return -1;
     }
     struct stat st;
     if (!is_stdin && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
-        g_set_error(error, DP_RENDER_ERROR, DP_RENDER_UNREADABLE, "%s: not a regular file", path);
+        g_set_error(error, DP_RENDER_ERROR, DP_RENDER_UNREADABLE, "%s: not a regular file",
+                    path);
         close(fd);
-        return NULL;
+        return -1;
     }
+    return fd;
+}
+
+dp_input *dp_input_open_with(const char *path, const char *const *passwords,
+                             const dp_input_waits *waits, GError **error)
+{
+    const dp_input_waits none = { 0 };
+    gboolean is_stdin = strcmp(path, "-") == 0;
+    int fd = open_input(path, error);
+    if (fd < 0)
+        return NULL;
     const char *name = is_stdin ? "stdin" : path;
-    dp_render_opts opts = { .passwords = (const char *const *)app->passwords };
+    dp_render_opts opts = { .passwords = passwords };
+    wait_begin(waits != NULL ? waits : &none);
     dp_document *document = open_document(fd, name, &opts, error);
+    wait_end(waits != NULL ? waits : &none);
     close(fd);
     if (document == NULL)
         return NULL;
@@ -285,6 +331,7 @@ dp_input *dp_input_open(const dp_app *app, const char *path, GError **error)
     input->path = g_strdup(path);
     input->name = is_stdin ? g_strdup("stdin") : g_path_get_basename(path);
     input->document = document;
+    input->waits = waits != NULL ? *waits : none;
     input->source = (dx_source){
         .user = input, .page_count = info->page_count, .page = source_page,
         .words = source_words, .picture = source_picture, .picture_size = source_picture_size,
@@ -292,6 +339,11 @@ dp_input *dp_input_open(const dp_app *app, const char *path, GError **error)
         .fields = info->field_count > 0 ? source_fields : NULL,
     };
     return input;
+}
+
+dp_input *dp_input_open(const dp_app *app, const char *path, GError **error)
+{
+    return dp_input_open_with(path, (const char *const *)app->passwords, NULL, error);
 }
 
 void dp_input_free(dp_input *input)
@@ -321,106 +373,5 @@ gboolean dp_dx_options(const dp_app *app, dx_options *options, GError **error)
     options->is_vision_used = g_strcmp0(g_getenv("DOCVL_VISION"), "1") == 0;
     options->is_free = g_strcmp0(g_getenv("DOCVL_COPY"), "0") == 0;
     options->cancellable = app->cancellable;
-    return TRUE;
-}
-
-/* ---- outcomes ---------------------------------------------------------------- */
-
-dp_exit dp_exit_of(const GError *error)
-{
-    if (error->domain == DP_RENDER_ERROR)
-        return error->code == DP_RENDER_ENCRYPTED    ? DP_EXIT_ENCRYPTED
-               : error->code == DP_RENDER_TEMPORARY  ? DP_EXIT_TEMPORARY
-               : error->code == DP_RENDER_INTERNAL   ? DP_EXIT_USAGE
-                                                     : DP_EXIT_UNREADABLE;
-    if (error->domain == DX_ERROR)
-        return error->code == DX_SCHEMA || error->code == DX_NOTFOUND ? DP_EXIT_CONFIG
-               : error->code == DX_MODEL ? DP_EXIT_MODEL
-                                         : DP_EXIT_SOME_FAILED;
-    return DP_EXIT_USAGE;
-}
-
-const char *dp_error_name(const GError *error)
-{
-    if (error->domain == DP_RENDER_ERROR) {
-        static const char *const names[] = { "unknown", "unreadable", "encrypted", "limit",
-                                             "crashed", "temporary", "internal" };
-        return error->code > 0 && error->code < (int)G_N_ELEMENTS(names) ? names[error->code]
-                                                                         : names[0];
-    }
-    if (error->domain == DX_ERROR) {
-        static const char *const names[] = { "unknown", "schema", "model", "source",
-                                             "limit", "cancelled", "schema_not_found" };
-        return error->code > 0 && error->code < (int)G_N_ELEMENTS(names) ? names[error->code]
-                                                                         : names[0];
-    }
-    return "internal";
-}
-
-dp_exit dp_tally_exit(const dp_tally *tally, const dp_app *app)
-{
-    if (tally->failed > 0)
-        return tally->ok + tally->review == 0 && tally->failed == 1 ? tally->only
-               : tally->ok + tally->review == 0 && tally->only == DP_EXIT_UNREADABLE
-                   ? DP_EXIT_UNREADABLE
-                   : DP_EXIT_SOME_FAILED;
-    return tally->review > 0 ? DP_EXIT_REVIEW : DP_EXIT_OK;
-}
-
-static gboolean fail_errno(GError **error, const char *what, const char *path)
-{
-    int saved = errno;
-    g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(saved), "%s %s: %s", what, path,
-                g_strerror(saved));
-    return FALSE;
-}
-
-static gboolean write_all(int fd, const char *bytes, gsize length)
-{
-    while (length > 0) {
-        gssize n = write(fd, bytes, length);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return FALSE;
-        bytes += n;
-        length -= (gsize)n;
-    }
-    return TRUE;
-}
-
-gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **error)
-{
-    g_autofree char *dir = g_path_get_dirname(path);
-    g_autofree char *base = g_path_get_basename(path);
-    g_autofree char *tmp = g_strdup_printf("%s/.%s.%d.part", dir, base, (int)getpid());
-    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir_fd < 0)
-        return fail_errno(error, "opening", dir);
-    int fd = open(tmp, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
-    gboolean is_ok = fd >= 0 && write_all(fd, bytes, length) && fsync(fd) == 0;
-    int saved = errno;
-    if (fd >= 0 && close(fd) != 0 && is_ok) {
-        is_ok = FALSE;
-        saved = errno;
-    }
-    if (is_ok && rename(tmp, path) != 0) {
-        is_ok = FALSE;
-        saved = errno;
-    }
-    if (!is_ok) {
-        (void)unlink(tmp); /* nothing more can be done about it */
-        close(dir_fd);
-        errno = saved;
-        return fail_errno(error, "writing", path);
-    }
-    /* A file system without directory sync says EINVAL: the rename stands then. */
-    if (fsync(dir_fd) != 0 && errno != EINVAL) {
-        saved = errno;
-        close(dir_fd);
-        errno = saved;
-        return fail_errno(error, "syncing", dir);
-    }
-    close(dir_fd);
     return TRUE;
 }

@@ -10,7 +10,7 @@
 /* Stable: add, never renumber. */
 typedef enum dp_exit {
     DP_EXIT_OK = 0,
-    DP_EXIT_USAGE = 1,      /* usage or internal */
+    DP_EXIT_USAGE = 1, /* usage or internal */
     DP_EXIT_UNREADABLE = 2,
     DP_EXIT_SOME_FAILED = 3,
     DP_EXIT_REVIEW = 4,
@@ -27,7 +27,7 @@ typedef struct dp_app {
     int threads;
     gboolean is_json_log, is_quiet;
     char **passwords;
-    char *text;          /* auto, always, never */
+    char *text; /* auto, always, never */
     GCancellable *cancellable;
 } dp_app;
 
@@ -45,20 +45,39 @@ char **dp_schema_dirs(void);
 /* Open model and engine; on failure says why and returns NULL (exit DP_EXIT_MODEL). */
 dx_engine *dp_open_engine(const dp_app *app, vl_model **model);
 
+/* Called around every wait for the document's reader; may be NULL. */
+typedef struct dp_input_waits {
+    void (*begin)(void *user);
+    void (*end)(void *user);
+    void *user;
+} dp_input_waits;
+
 /* A document as a dx_source.  `path` may be "-". */
 typedef struct dp_input {
     char *path, *name;
     dp_document *document;
     dp_pixels *pixels; /* of the last picture asked for */
     dx_source source;
+    dp_input_waits waits;
 } dp_input;
 
 dp_input *dp_input_open(const dp_app *app, const char *path, GError **error);
+/* `waits` may be NULL and is copied. */
+dp_input *dp_input_open_with(const char *path, const char *const *passwords,
+                             const dp_input_waits *waits, GError **error);
 void dp_input_free(dp_input *input);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_input, dp_input_free)
 
 /* Options of the extractors as the command line gave them. */
 gboolean dp_dx_options(const dp_app *app, dx_options *options, GError **error);
+
+/* Errors of system calls: the code is errno. */
+#define DP_IO_ERROR (dp_io_error_quark())
+GQuark dp_io_error_quark(void);
+/* Set such an error, "`what` `path`: reason", from errno; returns FALSE. */
+gboolean dp_fail_errno(GError **error, const char *what, const char *path);
+/* open(2), again when a signal interrupts it. */
+int dp_open_file(const char *path, int flags);
 
 /* Exit code that an error stands for. */
 dp_exit dp_exit_of(const GError *error);
@@ -71,7 +90,9 @@ typedef struct dp_tally {
 dp_exit dp_tally_exit(const dp_tally *tally, const dp_app *app);
 
 /* Write `bytes` to `path` so that a reader never sees half of it and a crash loses
- * nothing: temporary name in the same folder, fsync, rename, fsync of the folder. */
+ * nothing: temporary name in the same folder, fsync, rename, fsync of the folder.  The
+ * temporary name (.NAME.part) is the same every time, so that what a crash leaves is used
+ * up by the next try.  Errors are of DP_IO_ERROR. */
 gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **error);
 
 /* {"a": {"value": …}} to {"a": …}, all the way down. */
@@ -79,6 +100,11 @@ json_t *dp_plain(const json_t *node);
 /* One line of the minimal view (section 4.6); `header` gives the column names. */
 char *dp_csv_header(void);
 char *dp_csv_line(const json_t *result);
+
+/* May the same thing work in a moment?  EBUSY, ENOSPC, EDQUOT, ETXTBSY, ESTALE, EMFILE,
+ * ENFILE, ENOMEM, EAGAIN, EINTR; a journal that is busy or cannot be written;
+ * DP_RENDER_TEMPORARY. */
+gboolean dp_error_is_temporary(const GError *error);
 
 int dp_cmd_extract(dp_app *app, int argc, char **argv);
 int dp_cmd_read(dp_app *app, int argc, char **argv);

@@ -1,7 +1,7 @@
 /*
  * cmd_documents.c - extract, read and classify: the commands that walk over documents.
  */
-#include "app.h"
+#include "job.h"
 
 #include <string.h>
 
@@ -12,7 +12,6 @@ typedef struct run {
     dx_engine *engine;
     const vl_model_info *model;
     dx_options options;
-    char **dirs;
     guint index, count;
     gint64 started;
 } run;
@@ -84,89 +83,33 @@ static void note_failure(run *r, dp_tally *tally, const char *path, const GError
 
 /* ---- extract ------------------------------------------------------------------ */
 
-static dx_schema *schema_for(run *r, const dp_input *input, json_t **class_, GError **error)
+static json_t *extract_one(run *r, const dp_recipe *recipe, const char *path, GError **error)
 {
-    if (!r->is_auto)
-        return dx_schema_load(r->schema_name, (const char *const *)r->dirs, error);
-    *class_ = dx_classify(r->engine, &input->source, &r->options, error);
-    if (*class_ == NULL)
-        return NULL;
-    const char *label = json_string_value(json_object_get(*class_, "label"));
-    const char *name = g_strcmp0(label, "receipt") == 0 ? "receipt"
-                       : g_strcmp0(label, "invoice") == 0 || g_strcmp0(label, "credit note") == 0 ||
-                               g_strcmp0(label, "reminder") == 0 ? "invoice" : "form";
-    return dx_schema_load(name, (const char *const *)r->dirs, error);
+    dp_extraction how = { .progress = show_progress, .user = r,
+                          .cancellable = r->app->cancellable };
+    return dp_extract_document(r->engine, r->model, recipe, path, &how, error);
 }
 
-static json_t *engine_facts(const run *r, const dx_schema *schema)
+static char *base_of(const char *path)
 {
-    const char *text = r->options.text == DX_TEXT_ALWAYS  ? "always"
-                       : r->options.text == DX_TEXT_NEVER ? "never" : "auto";
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:b, s:b}}", "version", DOCVL_VERSION,
-                     "model", r->model->name, "model_sha256", r->model->sha256,
-                     "schema_sha256", dx_schema_sha256(schema), "compute", r->model->compute,
-                     "options", "text", text, "vision", (int)r->options.is_vision_used, "copy",
-                     (int)!r->options.is_free);
-}
-
-static json_t *extract_one(run *r, const char *path, GError **error)
-{
-    g_autoptr(dp_input) input = dp_input_open(r->app, path, error);
-    if (input == NULL)
-        return NULL;
-    json_t *class_ = NULL;
-    g_autoptr(dx_schema) schema = schema_for(r, input, &class_, error);
-    json_t *result = schema != NULL
-                         ? dx_extract(r->engine, &input->source, schema, &r->options, error) : NULL;
-    if (result == NULL) {
-        json_decref(class_);
-        return NULL;
-    }
-    if (class_ != NULL)
-        json_object_set_new(result, "class", class_);
-    const dp_document_info *info = dp_document_get_info(input->document);
-    json_object_set_new(result, "file", json_string(input->name));
-    json_object_set_new(result, "doc_id", json_string(info->sha256));
-    json_object_set_new(result, "engine", engine_facts(r, schema));
-    return result;
+    return strcmp(path, "-") == 0 ? g_strdup("stdin") : g_path_get_basename(path);
 }
 
 /* A failed document has its envelope too: nothing is skipped in silence. */
 static json_t *failed_result(const char *path, const GError *error)
 {
-    g_autofree char *base = strcmp(path, "-") == 0 ? g_strdup("stdin") : g_path_get_basename(path);
-    g_autofree char *name = g_utf8_make_valid(base, -1);
-    g_autofree char *text = g_utf8_make_valid(error->message, -1);
-    return json_pack("{s:s, s:s, s:{s:s, s:s}}", "file", name, "status", "failed", "error", "code",
-                     dp_error_name(error), "message", text);
+    g_autofree char *base = base_of(path);
+    return dp_failed_result(base, error);
 }
 
 static gboolean emit(run *r, const char *path, json_t *result, GError **error)
 {
-    g_autofree char *text = NULL;
-    if (strcmp(r->format, "csv") == 0) {
-        g_autofree char *line = dp_csv_line(result);
-        text = g_strconcat(line, "\n", NULL);
-    } else {
-        json_t *shown = json_incref(result);
-        if (r->is_plain) {
-            shown = json_copy(result);
-            json_t *fields = json_object_get(result, "fields");
-            if (fields != NULL)
-                json_object_set_new(shown, "fields", dp_plain(fields));
-        }
-        gboolean is_line = strcmp(r->format, "jsonl") == 0;
-        char *dump = json_dumps(shown, is_line ? JSON_COMPACT | JSON_REAL_PRECISION(6)
-                                               : JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-        text = g_strconcat(dump, "\n", NULL);
-        free(dump);
-        json_decref(shown);
-    }
+    g_autofree char *text = dp_result_text(result, r->format, r->is_plain);
     if (r->out_dir == NULL) {
         fputs(text, stdout);
         return TRUE;
     }
-    g_autofree char *base = strcmp(path, "-") == 0 ? g_strdup("stdin") : g_path_get_basename(path);
+    g_autofree char *base = base_of(path);
     g_autofree char *name = g_strconcat(base, ".", r->format, NULL);
     g_autofree char *target = g_build_filename(r->out_dir, name, NULL);
     return dp_publish(target, text, strlen(text), error);
@@ -178,14 +121,14 @@ static gboolean is_format(const char *format)
            strcmp(format, "csv") == 0;
 }
 
-static void extract_all(run *r, char **files, dp_tally *tally)
+static void extract_all(run *r, const dp_recipe *recipe, char **files, dp_tally *tally)
 {
     for (r->index = 0; r->index < r->count; r->index++) {
         if (g_cancellable_is_cancelled(r->app->cancellable))
             return;
         const char *path = current_name = files[r->index];
         g_autoptr(GError) error = NULL;
-        json_t *result = extract_one(r, path, &error);
+        json_t *result = extract_one(r, recipe, path, &error);
         if (result == NULL && g_cancellable_is_cancelled(r->app->cancellable))
             return;
         const char *status = json_string_value(json_object_get(result, "status"));
@@ -235,29 +178,28 @@ int dp_cmd_extract(dp_app *app, int argc, char **argv)
                    r.format);
         return DP_EXIT_USAGE;
     }
-    r.is_auto = r.schema_name == NULL;
-    r.dirs = dp_schema_dirs();
-    g_autoptr(GError) error = NULL;
-    if (!r.is_auto) { /* a wrong schema is found before any document is opened */
-        g_autoptr(dx_schema) schema =
-            dx_schema_load(r.schema_name, (const char *const *)r.dirs, &error);
-        if (schema == NULL) {
-            dp_message(app, "error", "schema %s: %s", r.schema_name, error->message);
-            return DP_EXIT_CONFIG;
-        }
-    }
+    if (!dp_check_schema(app, r.schema_name))
+        return DP_EXIT_CONFIG;
     if (r.out_dir != NULL && g_mkdir_with_parents(r.out_dir, 0755) != 0) {
         dp_message(app, "error", "%s: %s", r.out_dir, g_strerror(errno));
         return DP_EXIT_USAGE;
     }
     if (!open_engine(&r))
         return DP_EXIT_MODEL;
+    dp_recipe_opts recipe_opts = { .schema = r.schema_name, .text = app->text,
+                                   .passwords = (const char *const *)app->passwords };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(dp_recipe) recipe = dp_recipe_new(r.engine, r.model, &recipe_opts, &error);
+    if (recipe == NULL) {
+        dp_message(app, "error", "%s", error->message);
+        return DP_EXIT_CONFIG;
+    }
     if (strcmp(r.format, "csv") == 0 && r.out_dir == NULL) {
         g_autofree char *header = dp_csv_header();
         puts(header);
     }
     dp_tally tally = { 0 };
-    extract_all(&r, argv + 1, &tally);
+    extract_all(&r, recipe, argv + 1, &tally);
     dx_engine_free(r.engine);
     return (int)dp_tally_exit(&tally, app);
 }

@@ -37,11 +37,15 @@ typedef struct dp_recipe_opts {
  * model's hash and must live longer. */
 dp_recipe *dp_recipe_new(dx_engine *engine, const vl_model_info *model,
                          const dp_recipe_opts *opts, GError **error);
+/* Is there such a schema (NULL: the ones that classes lead to)?  Says what is wrong with it.
+ * For commands: a wrong schema is found before the model is loaded. */
+gboolean dp_check_schema(const dp_app *app, const char *name);
 dp_recipe *dp_recipe_ref(dp_recipe *recipe);
 void dp_recipe_unref(dp_recipe *recipe);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_recipe, dp_recipe_unref)
 /* Over schema, model and options: 64 hexadecimal digits; borrowed. */
 const char *dp_recipe_sha256(const dp_recipe *recipe);
+gboolean dp_recipe_is_plain(const dp_recipe *recipe);
 
 /* SHA-256 of a file's bytes and its stamp, both of the same open file.  Errors are of
  * DP_IO_ERROR. */
@@ -78,7 +82,7 @@ json_t *dp_extract_document(dx_engine *engine, const vl_model_info *model,
 /* The envelope of a document that failed. */
 json_t *dp_failed_result(const char *name, const GError *error);
 /* The text of a result: "json" (indented), "jsonl" or "csv" (one line); ends with a newline.
- * Caller frees. */
+ * NULL when there is no memory.  Caller frees. */
 char *dp_result_text(const json_t *result, const char *format, gboolean is_plain);
 
 /* ---- hooks -------------------------------------------------------------------------- */
@@ -125,7 +129,8 @@ typedef enum dp_job_end {
     DP_JOB_STALLED,   /* temporary: given back, not counted */
     DP_JOB_CANCELLED, /* given back */
     DP_JOB_TWIN,
-    DP_JOB_LOST, /* another worker has it */
+    DP_JOB_LOST,  /* another worker has it */
+    DP_JOB_AGAIN, /* the file was changed while it waited: given back under its new key */
 } dp_job_end;
 
 typedef struct dp_job {
@@ -141,16 +146,15 @@ typedef struct dp_job_report {
     guint pages;
     gint64 work_us, journal_us; /* all of it, and the journal's and publication's part */
     gint64 bytes;
-    char status[16]; /* of the result */
-    char code[32];   /* of the failure */
+    gboolean is_quarantined; /* with DP_JOB_FAILED */
+    gboolean is_grip_lost; /* the journal could not be written: the row still says that we
+                                have it; to be given back (dp_queue_unclaim) later */
+    char status[16];       /* of the result */
+    char code[32];         /* of the failure */
     char reason[256];
 } dp_job_report;
 
 /* Run a claimed document to where it can get now. */
 void dp_job_run(const dp_job *job, dp_doc *doc, dp_job_report *report);
-
-/* May the same thing work in a moment?  EBUSY, ENOSPC, EDQUOT, ETXTBSY, ESTALE, EMFILE,
- * ENFILE, ENOMEM, EAGAIN, EINTR, EIO of the journal, and DP_RENDER_TEMPORARY. */
-gboolean dp_error_is_temporary(const GError *error);
 
 #endif

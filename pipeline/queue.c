@@ -79,12 +79,25 @@ gint64 dp_backoff_ms(guint attempts)
     return table[attempts - 1];
 }
 
+/* A number of milliseconds that tests may shorten by an environment variable. */
+static gint64 ms_of(const char *name, gint64 usual)
+{
+    const char *env = g_getenv(name);
+    return env != NULL && *env != '\0' ? CLAMP(g_ascii_strtoll(env, NULL, 10), 1, usual)
+                                       : usual;
+}
+
 gint64 dp_stall_ms(guint stalls)
 {
-    gint64 ms = 5000;
+    gint64 ms = ms_of("DOCVL_STALL_MS", 5000);
     for (guint i = 1; i < stalls && ms < 300000; i++)
         ms *= 2;
     return MIN(ms, 300000);
+}
+
+gint64 dp_lease_ms(void)
+{
+    return ms_of("DOCVL_LEASE_MS", DP_LEASE_MS);
 }
 
 gint64 dp_now_ms(void)
@@ -310,7 +323,7 @@ gboolean dp_queue_recover(dp_queue *queue, guint *count, GError **error)
 
 gboolean dp_queue_heartbeat(dp_queue *queue, gint64 lease_ms, GError **error)
 {
-    return queue->class->heartbeat(queue, lease_ms > 0 ? lease_ms : DP_LEASE_MS, error);
+    return queue->class->heartbeat(queue, lease_ms > 0 ? lease_ms : dp_lease_ms(), error);
 }
 
 gboolean dp_queue_next_due(dp_queue *queue, const char *lane, gint64 *ms, GError **error)

@@ -91,8 +91,11 @@ gboolean dp_state_leads(dp_state from, dp_state to);
 gint64 dp_backoff_ms(guint attempts);
 
 /* How long a temporary error (a full disk, no descriptor) makes a document wait; it is
- * not counted as an attempt.  5 s, doubling up to 5 m. */
+ * not counted as an attempt.  5 s (DOCVL_STALL_MS: tests), doubling up to 5 m. */
 gint64 dp_stall_ms(guint stalls);
+
+/* DP_LEASE_MS, or less by DOCVL_LEASE_MS (tests). */
+gint64 dp_lease_ms(void);
 
 typedef struct dp_queue dp_queue;
 

@@ -547,7 +547,7 @@ static dp_doc *claim_locked(sqlite_queue *q, const dp_claim *claim, GError **err
             g_propagate_error(error, g_steal_pointer(&inner));
         return NULL;
     }
-    gint64 lease = claim->lease_ms > 0 ? claim->lease_ms : DP_LEASE_MS;
+    gint64 lease = claim->lease_ms > 0 ? claim->lease_ms : dp_lease_ms();
     g_autoptr(dp_doc) doc = next_doc(q, claim, &inner);
     gboolean is_ok = inner == NULL;
     if (doc != NULL) {

@@ -13,6 +13,8 @@
 
 #include "job.h"
 
+#define DP_RUNNER_WORKERS_MAX 64
+
 typedef struct dp_runner dp_runner;
 
 typedef enum dp_runner_mode {
@@ -48,10 +50,10 @@ typedef struct dp_runner_counts {
 
 typedef enum dp_runner_end {
     DP_RUNNER_DRAINED,
-    DP_RUNNER_STOPPED,  /* dp_runner_stop() or the cancellable */
+    DP_RUNNER_STOPPED,  /* dp_runner_stop() or _drain() */
     DP_RUNNER_TIME,     /* seconds_max */
     DP_RUNNER_FAILURES, /* failures_max */
-    DP_RUNNER_STALLED,  /* temporary errors one after the other: a full disk, no memory */
+    DP_RUNNER_STALLED, /* PUSHED: temporary errors one after the other: a full disk, no memory */
 } dp_runner_end;
 
 guint dp_workers_default(void); /* one per CPU that this process may use, at most 16 */
