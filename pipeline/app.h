@@ -98,6 +98,8 @@ gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **
 /* {"a": {"value": …}} to {"a": …}, all the way down. */
 json_t *dp_plain(const json_t *node);
 /* One line of the minimal view (section 4.6); `header` gives the column names. */
+/* A cell of an RFC 4180 line; a comma first when the line is not empty. */
+void dp_csv_cell(GString *line, const char *text);
 char *dp_csv_header(void);
 char *dp_csv_line(const json_t *result);
 

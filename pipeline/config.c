@@ -8,6 +8,8 @@
  */
 #include "config.h"
 
+#include "route.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -599,6 +601,12 @@ static void read_root(loader *l)
     c->routes = json_object_get(t, "routes");
 }
 
+static void report_route(void *user, const char *pointer, gboolean at_key, const char *text)
+{
+    g_autofree char *whole = g_strconcat("/routes", pointer, NULL);
+    add_problem(user, whole, at_key, text);
+}
+
 /* The tree has passed the tables, or the struct is thrown away: reading must survive both. */
 static void read_tree(loader *l)
 {
@@ -610,8 +618,8 @@ static void read_tree(loader *l)
     }
     check_folders(l);
     check_batch(l);
-    if (l->config->routes != NULL && !json_is_object(l->config->routes))
-        add_problem(l, "/routes", FALSE, "a mapping is expected");
+    if (l->config->routes != NULL)
+        dp_routes_check(l->config->routes, report_route, l);
 }
 
 dp_config *dp_config_parse(const char *text, gsize bytes, const char *path,

@@ -59,7 +59,7 @@ static const json_t *at(const json_t *node, const char *path)
 }
 
 /* RFC 4180; a leading sign that a spreadsheet would run as a formula gets a quote. */
-static void append_cell(GString *line, const char *text)
+void dp_csv_cell(GString *line, const char *text)
 {
     if (line->len > 0)
         g_string_append_c(line, ',');
@@ -83,7 +83,7 @@ char *dp_csv_header(void)
 {
     GString *line = g_string_new("file,schema");
     for (gsize i = 0; i < G_N_ELEMENTS(columns); i++)
-        append_cell(line, columns[i].name);
+        dp_csv_cell(line, columns[i].name);
     g_string_append(line, ",status,confidence_min,failed_checks");
     return g_string_free(line, FALSE);
 }
@@ -112,7 +112,7 @@ char *dp_csv_line(const json_t *result)
     GString *line = g_string_new(NULL);
     const char *file = json_string_value(json_object_get(result, "file"));
     g_string_append(line, "");
-    append_cell(line, file != NULL ? file : "");
+    dp_csv_cell(line, file != NULL ? file : "");
     const char *schema = json_string_value(json_object_get(result, "schema"));
     g_string_append_printf(line, ",%s", schema != NULL ? schema : "");
     for (gsize i = 0; i < G_N_ELEMENTS(columns); i++) {
@@ -123,7 +123,7 @@ char *dp_csv_line(const json_t *result)
             if (text == NULL)
                 text = json_string_value(node);
         }
-        append_cell(line, text != NULL ? text : "");
+        dp_csv_cell(line, text != NULL ? text : "");
     }
     const char *status = json_string_value(json_object_get(result, "status"));
     g_string_append_printf(line, ",%s,%.3f,", status != NULL ? status : "", least_confidence(fields));

@@ -78,7 +78,15 @@ WRONG = [
     ("defaults: {labels: [one]}\n", ["1:20: /defaults/labels: 1 entries, limits 2 to 256"]),
     ("a: 1\na: 2\n", ['line 2, column 1: the key "a" is there twice']),
     ("- 1\n", ["1:1: /: a list where a mapping is expected"]),
-    ("routes: []\n", ["1:9: /routes: a mapping is expected"]),
+    ("routes: []\n", ["1:9: /routes: a list where a mapping is expected"]),
+    ("routes:\n  rules:\n    - name: a\n      when: {scema: x}\n      do:\n        - moev: x\n"
+     "        - move: ../x\n",
+     ['4:14: /routes/rules/0/when/scema: unknown key "scema" (did you mean "schema"?)',
+      '6:11: /routes/rules/0/do/0/moev: unknown action "moev" (did you mean "move"?)',
+      '7:17: /routes/rules/0/do/1/move/to: the path "../x" has an empty part, "." or ".."']),
+    ("routes:\n  rules:\n    - name: a\n      when: {fields: {t: {gte: '1,5'}}}\n      do: []\n",
+     ["4:32: /routes/rules/0/when/fields/t/gte: a number is expected, of at most 18 digits "
+      "before and 12 after the point; one of more than 15 digits in quotes"]),
 ]
 
 
