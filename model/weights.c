@@ -284,6 +284,30 @@ static bool index_read(vl_weights *w, const char *dir, const vl_json *root, vl_e
     return true;
 }
 
+/* By name; a name in two files, or none at all, is an error. */
+static bool tensors_sort(vl_weights *w, vl_error *err)
+{
+    if (w->tensor_count == 0)
+        return vl_fail(err, VL_FORMAT, "the weights hold no tensor") != NULL;
+    qsort(w->tensors, w->tensor_count, sizeof *w->tensors, compare_names);
+    for (size_t i = 1; i < w->tensor_count; i++)
+        if (compare_names(&w->tensors[i - 1], &w->tensors[i]) == 0)
+            return vl_fail(err, VL_FORMAT, "tensor %.80s is in two files",
+                           w->tensors[i].name) != NULL;
+    return true;
+}
+
+/* Every tensor that the index promises must be in its files. */
+static bool index_check(const vl_weights *w, const vl_json *root, vl_error *err)
+{
+    const vl_json *map = vl_json_get(root, "weight_map");
+    for (const vl_json *entry = map->child; entry != NULL; entry = entry->next)
+        if (vl_weights_get(w, entry->key) == NULL)
+            return vl_fail(err, VL_FORMAT, INDEX_NAME ": %.80s is not in %.80s",
+                           entry->key, entry->text) != NULL;
+    return true;
+}
+
 static bool open_all(vl_weights *w, const char *dir, vl_error *err)
 {
     vl_error index_err = { 0 };
@@ -294,9 +318,10 @@ static bool open_all(vl_weights *w, const char *dir, vl_error *err)
         return false;
     }
     if (text == NULL)
-        return shard_add(w, dir, "model.safetensors", err);
+        return shard_add(w, dir, "model.safetensors", err) && tensors_sort(w, err);
     vl_json_doc *doc = vl_json_parse(text, bytes, INDEX_NAME, err);
-    bool is_read = doc != NULL && index_read(w, dir, vl_json_root(doc), err);
+    bool is_read = doc != NULL && index_read(w, dir, vl_json_root(doc), err) &&
+                   tensors_sort(w, err) && index_check(w, vl_json_root(doc), err);
     vl_json_free(doc);
     free(text);
     return is_read;
@@ -315,18 +340,6 @@ vl_weights *vl_weights_open(const char *dir, vl_error *err)
         vl_weights_free(w);
         return NULL;
     }
-    if (w->tensor_count == 0) {
-        vl_weights_free(w);
-        return vl_fail(err, VL_FORMAT, "the weights hold no tensor");
-    }
-    qsort(w->tensors, w->tensor_count, sizeof *w->tensors, compare_names);
-    for (size_t i = 1; i < w->tensor_count; i++)
-        if (compare_names(&w->tensors[i - 1], &w->tensors[i]) == 0) {
-            (void)vl_fail(err, VL_FORMAT, "tensor %.80s is in two files",
-                          w->tensors[i].name);
-            vl_weights_free(w);
-            return NULL;
-        }
     return w;
 }
 

@@ -55,6 +55,28 @@ BASE = {"bos_token_id": 0, "eos_token_id": 1, "first_k_dense_replace": 1, "hidde
 LORA = dict(BASE, q_lora_rank=24, n_group=4, topk_group=2, n_routed_experts=12,
             first_k_dense_replace=0, moe_layer_freq=2)
 LANGUAGE = {"tiny": TINY, "small": SMALL, "base": BASE, "lora": LORA}
+# What the releases have in their places.
+RELEASED = {
+    "tiny": {"hidden_size": 1280, "intermediate_size": 6848, "moe_intermediate_size": 896,
+             "n_routed_experts": 64, "num_attention_heads": 10, "num_experts_per_tok": 6,
+             "num_hidden_layers": 12, "num_key_value_heads": 10, "vocab_size": 129280},
+    "small": {"hidden_size": 2048, "intermediate_size": 10944, "kv_lora_rank": 512,
+              "moe_intermediate_size": 1408, "n_routed_experts": 64, "num_attention_heads": 16,
+              "num_experts_per_tok": 6, "num_hidden_layers": 27, "num_key_value_heads": 16,
+              "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+              "vocab_size": 102400},
+    "base": {"hidden_size": 2560, "intermediate_size": 12288, "kv_lora_rank": 512,
+             "moe_intermediate_size": 1536, "n_routed_experts": 72, "num_attention_heads": 32,
+             "num_experts_per_tok": 6, "num_hidden_layers": 30, "qk_nope_head_dim": 128,
+             "qk_rope_head_dim": 64, "v_head_dim": 128, "vocab_size": 129280}}
+
+
+def released(kind):
+    cfg = config(kind, language=RELEASED[kind])
+    del cfg["vision_config"]["heads"]
+    cfg["vision_config"].update(layers=27, width=1152)
+    cfg["projector_config"]["input_dim"] = 1152
+    return cfg
 
 
 def config(kind, **changes):
@@ -158,19 +180,19 @@ def from_bfloat(x):
     return (x.astype(np.uint32) << 16).view(np.float32)
 
 
-def weights(cfg, seed):
-    """Every tensor of the published files, also those that no one uses."""
-    g, out = np.random.default_rng(seed), {}
+def shapes(cfg):
+    """Every tensor of the published files, also those that no one uses: its shape, and the
+    middle and spread of its random numbers."""
+    out = {}
     v, c = cfg["vision_config"], cfg["language_config"]
     w, n = v["width"], c["hidden_size"]
     mlp = math.trunc(w * v["mlp_ratio"])
 
     def mat(name, *shape, gain=1.0):
-        wide = int(np.prod(shape[1:]))
-        out[name] = g.standard_normal(shape) * gain / math.sqrt(wide)
+        out[name] = shape, 0.0, gain / math.sqrt(math.prod(shape[1:]))
 
     def vec(name, *shape, base=0.0, spread=.1):
-        out[name] = base + spread * g.standard_normal(shape)
+        out[name] = shape, base, spread
 
     def lin(stem, rows, columns, gain=1.0):
         mat(stem + ".weight", rows, columns, gain=gain)
@@ -226,7 +248,13 @@ def weights(cfg, seed):
             mat(b + f"mlp.{part}down_proj.weight", n, wide, gain=1.5)
     vec("language.model.norm.weight", n, base=1)
     mat("language.lm_head.weight", c["vocab_size"], n, gain=3)
-    return {k: to_bfloat(x) for k, x in out.items()}
+    return out
+
+
+def weights(cfg, seed):
+    g = np.random.default_rng(seed)
+    return {name: to_bfloat(base + spread * g.standard_normal(shape))
+            for name, (shape, base, spread) in shapes(cfg).items()}
 
 
 def is_sparse(c, layer):
