@@ -211,6 +211,8 @@ static gboolean source_picture(void *user, uint32_t index, uint32_t width, uint3
     wait_end(&input->waits);
     if (input->pixels == NULL)
         return FALSE;
+    if (input->pixels->is_damaged && input->damaged_page == 0)
+        input->damaged_page = index + 1;
     *image = (vl_image){ .data = input->pixels->data, .width = input->pixels->width,
                          .height = input->pixels->height,
                          .channels = input->pixels->channels,
@@ -310,7 +312,7 @@ static int open_input(const char *path, GError **error)
     return fd;
 }
 
-dp_input *dp_input_open_with(const char *path, const char *const *passwords,
+dp_input *dp_input_open_with(const char *path, const dp_render_opts *opts,
                              const dp_input_waits *waits, GError **error)
 {
     const dp_input_waits none = { 0 };
@@ -319,9 +321,8 @@ dp_input *dp_input_open_with(const char *path, const char *const *passwords,
     if (fd < 0)
         return NULL;
     const char *name = is_stdin ? "stdin" : path;
-    dp_render_opts opts = { .passwords = passwords };
     wait_begin(waits != NULL ? waits : &none);
-    dp_document *document = open_document(fd, name, &opts, error);
+    dp_document *document = open_document(fd, name, opts, error);
     wait_end(waits != NULL ? waits : &none);
     close(fd);
     if (document == NULL)
@@ -343,7 +344,9 @@ dp_input *dp_input_open_with(const char *path, const char *const *passwords,
 
 dp_input *dp_input_open(const dp_app *app, const char *path, GError **error)
 {
-    return dp_input_open_with(path, (const char *const *)app->passwords, NULL, error);
+    const dp_render_opts opts = { .limits = app->limits,
+                                  .passwords = (const char *const *)app->passwords };
+    return dp_input_open_with(path, &opts, NULL, error);
 }
 
 void dp_input_free(dp_input *input)
@@ -355,6 +358,17 @@ void dp_input_free(dp_input *input)
     g_free(input->path);
     g_free(input->name);
     g_free(input);
+}
+
+gboolean dp_input_mark_damage(const dp_input *input, json_t *result)
+{
+    if (input->damaged_page == 0)
+        return FALSE;
+    json_object_set_new(result, "damaged_page", json_integer(input->damaged_page));
+    const char *status = json_string_value(json_object_get(result, "status"));
+    if (g_strcmp0(status, "ok") == 0)
+        json_object_set_new(result, "status", json_string("review"));
+    return TRUE;
 }
 
 gboolean dp_dx_options(const dp_app *app, dx_options *options, GError **error)

@@ -22,6 +22,15 @@ typedef enum dp_exit {
     DP_EXIT_TERMINATED = 143,
 } dp_exit;
 
+/* Limits that have an option (limits.c). */
+typedef enum dp_limit {
+    DP_LIMIT_PAGES,
+    DP_LIMIT_BYTES,
+    DP_LIMIT_PIXELS,
+    DP_LIMIT_SECONDS,
+    DP_LIMIT_COUNT
+} dp_limit;
+
 typedef struct dp_app {
     char *model_dir;
     int threads;
@@ -29,6 +38,8 @@ typedef struct dp_app {
     char **passwords;
     char *text; /* auto, always, never */
     GCancellable *cancellable;
+    char *limit_texts[DP_LIMIT_COUNT]; /* as given; NULL: the variable, else the default */
+    dp_render_limits limits;           /* of dp_limits_read() */
 } dp_app;
 
 /* Messages on stderr: "docvl: text", or a JSON line with --json. */
@@ -37,6 +48,9 @@ void dp_message(const dp_app *app, const char *level, const char *format, ...)
 /* A line that is overwritten by the next; on a terminal only. */
 void dp_progress(const dp_app *app, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void dp_progress_end(const dp_app *app);
+
+/* Limits from options and environment into app->limits. */
+gboolean dp_limits_read(dp_app *app, GError **error);
 
 /* Folders: option, environment, build tree, installed.  Caller frees. */
 char *dp_model_dir(const dp_app *app);
@@ -56,16 +70,20 @@ typedef struct dp_input_waits {
 typedef struct dp_input {
     char *path, *name;
     dp_document *document;
-    dp_pixels *pixels; /* of the last picture asked for */
+    dp_pixels *pixels;   /* of the last picture asked for */
+    guint damaged_page;  /* first page of whose picture a part could not be decoded; 0: none */
     dx_source source;
     dp_input_waits waits;
 } dp_input;
 
 dp_input *dp_input_open(const dp_app *app, const char *path, GError **error);
 /* `waits` may be NULL and is copied. */
-dp_input *dp_input_open_with(const char *path, const char *const *passwords,
+dp_input *dp_input_open_with(const char *path, const dp_render_opts *opts,
                              const dp_input_waits *waits, GError **error);
 void dp_input_free(dp_input *input);
+/* A result of a document that was only partly decoded is never "ok": status becomes
+ * "review" and the member "damaged_page" says from which page on.  TRUE when it was. */
+gboolean dp_input_mark_damage(const dp_input *input, json_t *result);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_input, dp_input_free)
 
 /* Options of the extractors as the command line gave them. */

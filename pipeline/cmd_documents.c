@@ -81,6 +81,14 @@ static void note_failure(run *r, dp_tally *tally, const char *path, const GError
                error->message);
 }
 
+static void tell_damage(const run *r, const char *path, const json_t *result)
+{
+    json_int_t page = json_integer_value(json_object_get(result, "damaged_page"));
+    if (page > 0)
+        dp_message(r->app, "warning",
+                   "%s: page %d: a part of the picture is damaged and missing", path, (int)page);
+}
+
 /* ---- extract ------------------------------------------------------------------ */
 
 static json_t *extract_one(run *r, const dp_recipe *recipe, const char *path, GError **error)
@@ -131,6 +139,7 @@ static void extract_all(run *r, const dp_recipe *recipe, char **files, dp_tally 
         json_t *result = extract_one(r, recipe, path, &error);
         if (result == NULL && g_cancellable_is_cancelled(r->app->cancellable))
             return;
+        tell_damage(r, path, result);
         const char *status = json_string_value(json_object_get(result, "status"));
         if (result == NULL) {
             note_failure(r, tally, path, error);
@@ -187,7 +196,8 @@ int dp_cmd_extract(dp_app *app, int argc, char **argv)
     if (!open_engine(&r))
         return DP_EXIT_MODEL;
     dp_recipe_opts recipe_opts = { .schema = r.schema_name, .text = app->text,
-                                   .passwords = (const char *const *)app->passwords };
+                                   .passwords = (const char *const *)app->passwords,
+                                   .limits = app->limits };
     g_autoptr(GError) error = NULL;
     g_autoptr(dp_recipe) recipe = dp_recipe_new(r.engine, r.model, &recipe_opts, &error);
     if (recipe == NULL) {
@@ -252,9 +262,14 @@ static int walk(run *r, char **files, work job, void (*print)(run *, const dp_in
             continue;
         }
         dp_progress_end(r->app);
+        if (dp_input_mark_damage(input, result)) {
+            tell_damage(r, files[r->index], result);
+            tally.review++;
+        } else {
+            tally.ok++;
+        }
         print(r, input, result);
         json_decref(result);
-        tally.ok++;
     }
     dx_engine_free(r->engine);
     return (int)dp_tally_exit(&tally, r->app);

@@ -22,6 +22,7 @@ struct dp_recipe {
     dx_schema *by_class[G_N_ELEMENTS(auto_schemas)];
     dx_options options;
     char **labels, **passwords;
+    dp_render_limits limits;
     gboolean is_plain, is_classified;
     char sha256[65];
 };
@@ -108,6 +109,7 @@ dp_recipe *dp_recipe_new(dx_engine *engine, const vl_model_info *model,
         return NULL;
     recipe->labels = g_strdupv((char **)opts->labels);
     recipe->passwords = g_strdupv((char **)opts->passwords);
+    recipe->limits = opts->limits;
     recipe->options.labels = (const char *const *)recipe->labels;
     recipe->options.review_below = opts->review_below;
     recipe->options.tokens_max = opts->tokens_max;
@@ -265,8 +267,9 @@ json_t *dp_extract_document(dx_engine *engine, const vl_model_info *model,
                             const dp_extraction *how, GError **error)
 {
     dp_input_waits waits = { how->wait_begin, how->wait_end, how->user };
-    g_autoptr(dp_input) input =
-        dp_input_open_with(path, (const char *const *)recipe->passwords, &waits, error);
+    const dp_render_opts render = { .limits = recipe->limits,
+                                    .passwords = (const char *const *)recipe->passwords };
+    g_autoptr(dp_input) input = dp_input_open_with(path, &render, &waits, error);
     if (input == NULL)
         return NULL;
     const dp_document_info *info = dp_document_get_info(input->document);
@@ -295,6 +298,7 @@ json_t *dp_extract_document(dx_engine *engine, const vl_model_info *model,
                         name_json(how->name != NULL ? how->name : input->name));
     json_object_set_new(result, "doc_id", json_string(info->sha256));
     json_object_set_new(result, "engine", engine_facts(model, &options, schema));
+    (void)dp_input_mark_damage(input, result); /* the caller sees it in the result */
     return result;
 }
 

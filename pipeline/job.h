@@ -27,6 +27,7 @@ typedef struct dp_recipe_opts {
     const char *text;             /* auto, always, never */
     const char *const *labels;    /* classes to choose from */
     const char *const *passwords; /* not part of the hash */
+    dp_render_limits limits;      /* the same: they decide about an error, not a result */
     double review_below;
     uint32_t tokens_max, pages_max;
     gboolean is_plain;      /* results hold values alone */

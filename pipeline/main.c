@@ -54,6 +54,10 @@ static void print_globals(FILE *out)
           "  --threads N      threads, default one per CPU\n"
           "  --password P     password for encrypted PDFs, may be repeated\n"
           "  --text WHEN      use the PDF's text layer: auto, always, never\n"
+          "  --max-pages N    pages of a document, default 500\n"
+          "  --max-bytes N    size of a file, default 256MiB\n"
+          "  --max-pixels N   pixels of a decoded page, default 200000000\n"
+          "  --max-seconds N  time for one request to the decoder, default 60\n"
           "  --json           messages as JSON lines\n"
           "  --quiet          errors only\n"
           "  --version        version\n\n"
@@ -98,6 +102,11 @@ static gboolean add_global_options(GOptionContext *context, dp_app *app)
         { "threads", 0, 0, G_OPTION_ARG_INT, &app->threads, "Threads", "N" },
         { "password", 0, 0, G_OPTION_ARG_STRING_ARRAY, &app->passwords, "PDF password", "P" },
         { "text", 0, 0, G_OPTION_ARG_STRING, &app->text, "auto, always or never", "WHEN" },
+        { "max-pages", 0, 0, G_OPTION_ARG_STRING, &app->limit_texts[DP_LIMIT_PAGES], "", "N" },
+        { "max-bytes", 0, 0, G_OPTION_ARG_STRING, &app->limit_texts[DP_LIMIT_BYTES], "", "N" },
+        { "max-pixels", 0, 0, G_OPTION_ARG_STRING, &app->limit_texts[DP_LIMIT_PIXELS], "", "N" },
+        { "max-seconds", 0, 0, G_OPTION_ARG_STRING, &app->limit_texts[DP_LIMIT_SECONDS], "",
+          "N" },
         { "json", 0, 0, G_OPTION_ARG_NONE, &app->is_json_log, "Messages as JSON lines", NULL },
         { "quiet", 0, 0, G_OPTION_ARG_NONE, &app->is_quiet, "Errors only", NULL },
         { NULL },
@@ -179,6 +188,10 @@ int main(int argc, char **argv)
     }
     if (app.threads < 0 || app.threads > 1024) {
         dp_message(&app, "error", "--threads %d: 0 to 1024", app.threads);
+        return DP_EXIT_USAGE;
+    }
+    if (!dp_limits_read(&app, &error)) {
+        dp_message(&app, "error", "%s", error->message);
         return DP_EXIT_USAGE;
     }
     return run_command(&app, argc, argv);

@@ -29,16 +29,26 @@ typedef enum dp_render_code {
 
 typedef enum dp_file_kind { DP_FILE_PDF, DP_FILE_TIFF, DP_FILE_PNG, DP_FILE_JPEG } dp_file_kind;
 
-/* Zero means the default. */
+/* Defaults of the limits below. */
+#define DP_PAGES_MAX      500u
+#define DP_BYTES_MAX      (256u << 20)
+#define DP_PIXELS_MAX     200000000u
+#define DP_SIDE_MAX       65500u
+#define DP_SECONDS_MAX    60u
+#define DP_MEMORY_MAX     (2ull << 30)
+#define DP_WORDS_MAX      100000u
+#define DP_ATTACHMENT_MAX (16u << 20)
+
+/* Zero means the default.  Above a limit is an error, not a cut. */
 typedef struct dp_render_limits {
-    uint32_t pages_max;       /* default 500: more is an error, not a cut */
-    uint64_t bytes_max;       /* of the file, default 256 MiB */
-    uint64_t pixels_max;      /* decoded pixels of one page, default 200 million */
-    uint32_t side_max;        /* pixels of one side, default 65,500 */
-    uint32_t seconds_max;     /* wall clock per request, default 60 */
-    uint64_t memory_max;      /* address space of the worker, default 2 GiB */
-    uint32_t words_max;       /* per page, default 100,000 */
-    uint64_t attachment_max;  /* bytes of one attachment, default 16 MiB */
+    uint32_t pages_max;
+    uint64_t bytes_max;      /* of the file */
+    uint64_t pixels_max;     /* decoded pixels of one page */
+    uint32_t side_max;       /* pixels of one side */
+    uint32_t seconds_max;    /* wall clock per request */
+    uint64_t memory_max;     /* address space of the worker, bytes */
+    uint32_t words_max;      /* of one page's text layer */
+    uint64_t attachment_max; /* bytes of one attachment */
 } dp_render_limits;
 
 typedef struct dp_render_opts {
@@ -46,6 +56,10 @@ typedef struct dp_render_opts {
     const char *const *passwords; /* NULL-terminated, tried in order after the empty one */
     const char *worker;           /* path of docvl-render; NULL: the installed one */
 } dp_render_opts;
+
+/* The program that would be started: `worker` if not NULL, $DOCVL_RENDER, beside our own
+ * program, the installed one.  Caller frees. */
+char *dp_render_path(const char *worker);
 
 typedef struct dp_document dp_document;
 

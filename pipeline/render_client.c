@@ -72,14 +72,14 @@ static char *printable(const char *text)
 
 static void set_defaults(dp_render_limits *l)
 {
-    l->pages_max = l->pages_max == 0 ? 500 : l->pages_max;
-    l->bytes_max = l->bytes_max == 0 ? 256ull << 20 : l->bytes_max;
-    l->pixels_max = l->pixels_max == 0 ? 200000000 : l->pixels_max;
-    l->side_max = l->side_max == 0 ? 65500 : l->side_max;
-    l->seconds_max = l->seconds_max == 0 ? 60 : l->seconds_max;
-    l->memory_max = l->memory_max == 0 ? 2ull << 30 : l->memory_max;
-    l->words_max = l->words_max == 0 ? 100000 : l->words_max;
-    l->attachment_max = l->attachment_max == 0 ? 16ull << 20 : l->attachment_max;
+    l->pages_max = l->pages_max == 0 ? DP_PAGES_MAX : l->pages_max;
+    l->bytes_max = l->bytes_max == 0 ? DP_BYTES_MAX : l->bytes_max;
+    l->pixels_max = l->pixels_max == 0 ? DP_PIXELS_MAX : l->pixels_max;
+    l->side_max = l->side_max == 0 ? DP_SIDE_MAX : l->side_max;
+    l->seconds_max = l->seconds_max == 0 ? DP_SECONDS_MAX : l->seconds_max;
+    l->memory_max = l->memory_max == 0 ? DP_MEMORY_MAX : l->memory_max;
+    l->words_max = l->words_max == 0 ? DP_WORDS_MAX : l->words_max;
+    l->attachment_max = l->attachment_max == 0 ? DP_ATTACHMENT_MAX : l->attachment_max;
     /* Counts of bytes must not overflow when they are multiplied or added to. */
     l->pixels_max = MIN(l->pixels_max, UINT64_MAX >> 8);
     l->attachment_max = MIN(l->attachment_max, 1ull << 30);
@@ -224,11 +224,9 @@ static int take_content(dp_document *d, int fd, GError **error)
 
 /* ---- the process ---- */
 
-static char *worker_path(const dp_render_opts *opts)
+char *dp_render_path(const char *worker)
 {
-    const char *path = opts == NULL ? NULL : opts->worker;
-    if (path == NULL)
-        path = g_getenv("DOCVL_RENDER");
+    const char *path = worker != NULL ? worker : g_getenv("DOCVL_RENDER");
     if (path != NULL && *path != '\0')
         return g_strdup(path);
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
@@ -317,7 +315,7 @@ static gboolean start(dp_document *d, const dp_render_opts *opts, GError **error
     d->socket = pair[0];
     if (theirs < 0)
         return fail(d, DP_RENDER_TEMPORARY, error, "no socket: %s", g_strerror(errno));
-    g_autofree char *path = worker_path(opts);
+    g_autofree char *path = dp_render_path(opts == NULL ? NULL : opts->worker);
     int rc = spawn(path, theirs, &d->pid);
     (void)close(theirs);
     if (rc == 0)

@@ -90,5 +90,7 @@ GByteArray *dp_pdf_attachment(dp_pdf *pdf, uint32_t index, uint32_t *name_bytes,
 /* Lower the process's limits and rights for good.  The worker ends itself with an
  * error text on failure: without a sandbox it must not read a document. */
 gboolean dp_render_sandbox(const dp_render_limits *limits, GError **error);
+/* What it consists of here, in words: "seccomp, Landlock 3".  Caller frees. */
+char *dp_render_sandbox_facts(void);
 
 #endif

@@ -95,10 +95,15 @@ static void allow_list(int ruleset, FcStrList *list)
         FcStrListDone(list);
 }
 
+static int landlock_version(void)
+{
+    return (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
+                        LANDLOCK_CREATE_RULESET_VERSION);
+}
+
 static gboolean restrict_files(GError **error)
 {
-    int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
-                           LANDLOCK_CREATE_RULESET_VERSION);
+    int abi = landlock_version();
     if (abi < 1)
         return TRUE; /* a kernel without Landlock: seccomp still refuses writes */
     struct landlock_ruleset_attr attr = {
@@ -211,4 +216,14 @@ gboolean dp_render_sandbox(const dp_render_limits *limits, GError **error)
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return fail_errno(error, "refusing core dumps");
     return limit_resources(limits, error) && restrict_files(error) && filter_calls(error);
+}
+
+char *dp_render_sandbox_facts(void)
+{
+    int abi = landlock_version();
+    g_autofree char *files = abi < 1 ? g_strdup("no Landlock in this kernel")
+                                     : g_strdup_printf("Landlock %d", abi);
+    return g_strdup_printf(
+        "%s, %s, resource limits",
+        HAS_SANITIZER ? "no seccomp in a build with sanitizers" : "seccomp", files);
 }

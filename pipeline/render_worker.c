@@ -10,10 +10,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <png.h>
+#include <poppler.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <tiffio.h>
 #include <unistd.h>
 
 #define ORPHAN_SECONDS 5u /* after the client's own time limit */
@@ -391,8 +395,31 @@ static void reply_fail(reply *r, uint32_t op, const GError *error)
     g_strlcpy((char *)r->bytes + DP_REP_MESSAGE, error->message, DP_PROTO_MESSAGE_BYTES);
 }
 
+/* For `docvl doctor`: the sandbox, entered for real, and the decoders behind it. */
+static int print_facts(void)
+{
+    const dp_render_limits limits = {
+        .pixels_max = DP_PIXELS_MAX,
+        .attachment_max = DP_ATTACHMENT_MAX,
+        .seconds_max = DP_SECONDS_MAX,
+        .memory_max = DP_MEMORY_MAX,
+    };
+    g_autofree char *facts = dp_render_sandbox_facts();
+    g_autoptr(GError) error = NULL;
+    gboolean is_closed = dp_render_sandbox(&limits, &error);
+    const char *tiff = TIFFGetVersion(); /* "LIBTIFF, Version 4.5.0\nCopyright …" */
+    tiff += strcspn(tiff, "0123456789");
+    printf("sandbox    %s\n", is_closed ? facts : error->message);
+    printf("decoders   Poppler %s, libtiff %.*s, libpng %s, libjpeg-turbo %s\n",
+           poppler_get_version(), (int)strcspn(tiff, "\n"), tiff,
+           png_get_libpng_ver(NULL), DP_TURBOJPEG_VERSION);
+    return is_closed && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        _exit(print_facts());
     static worker w;
     static request q; /* too large for the stack */
     reply r;

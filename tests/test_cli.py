@@ -77,7 +77,7 @@ class Case(unittest.TestCase):
 
 
 class Help(Case):
-    COMMANDS = ("extract", "read", "classify", "schema", "model", "doctor")
+    COMMANDS = ("extract", "read", "classify", "schema", "config", "model", "doctor")
 
     def test_version(self):
         done = self.expect(0, "--version")
@@ -110,7 +110,11 @@ class Usage(Case):
                      ["extract", RECEIPT, "--text", "perhaps"], ["--threads", "0x", "doctor"],
                      ["--threads", "-1", "doctor"], ["read"], ["classify"], ["schema"],
                      ["schema", "frobnicate"], ["schema", "show"], ["schema", "check"],
-                     ["model"], ["model", "frobnicate"]):
+                     ["model"], ["model", "frobnicate"], ["config"], ["config", "frobnicate"],
+                     ["doctor", "more"], ["--max-pages", "0", "read", RECEIPT],
+                     ["--max-pages", "many", "read", RECEIPT], ["read", RECEIPT, "--max-bytes"],
+                     ["--max-bytes", "5GiB", "read", RECEIPT],
+                     ["--max-seconds", "86401", "read", RECEIPT]):
             with self.subTest(args):
                 done = self.expect(1, *args)
                 self.assertEqual(done.out, "")
@@ -147,6 +151,20 @@ class Unreadable(Case):
         self.expect(DONE, "extract", path, "--schema", "receipt")
 
 
+class Damaged(Case):
+    """A picture of which a part is missing is read as far as it goes, and says so."""
+
+    def test_cut_jpeg(self):
+        whole = (SAMPLES / "receipt-photo.jpg").read_bytes()
+        path = self.file("cut-late.jpg", whole[:len(whole) * 2 // 3])
+        done = self.expect(4, "read", path, says="cut-late.jpg: page 1")
+        self.assertTrue(done.out.strip())
+        out = self.tmp / "damaged"
+        self.expect(4, "extract", "--schema", "receipt", "-o", out, path, says="damaged")
+        result = json.loads((out / "cut-late.jpg.json").read_text("utf-8"))
+        self.assertEqual((result["status"], result["damaged_page"]), ("review", 1))
+
+
 class Encrypted(Case):
     @classmethod
     def setUpClass(cls):
@@ -162,6 +180,8 @@ class Encrypted(Case):
         done = self.expect(8, "extract", self.locked, "--schema", "invoice",
                            says="locked.pdf")
         self.assertNotIn("owner", done.err)
+        for command in ("read", "classify"):
+            self.expect(8, command, self.locked, says="locked.pdf")
 
     def test_wrong_password(self):
         done = self.expect(8, "extract", self.locked, "--schema", "invoice",
@@ -249,6 +269,8 @@ class Model(Case):
         self.expect(7, "--model", gone, "extract", RECEIPT, "--schema", "receipt",
                     says="no-model")
         self.expect(7, "model", "info", env={"DOCVL_MODEL": str(gone)})
+        for command in ("read", "classify"):
+            self.expect(7, command, INVOICE, env={"DOCVL_MODEL": str(gone)}, says="no-model")
         for name in ("config.json", "tokenizer.json", self.weights()):
             with self.subTest(name):
                 folder = self.copy(f"without-{name}", name, None)
@@ -285,7 +307,16 @@ class Model(Case):
         out = self.expect(0, "doctor").out
         self.assertRegex(out, r"(?i)scalar|avx2|avx512")
         self.assertNotIn("\x1b", out)
+        facts = dict(line.split(None, 1) for line in out.splitlines())
+        self.assertRegex(facts["hash"], r"^[0-9a-f]{64}$")
+        self.assertRegex(facts["sandbox"], r"seccomp.*Landlock")
+        self.assertRegex(facts["decoders"], r"Poppler \d+.*libtiff \d+.*libpng \d+")
+        self.assertRegex(facts["blas"], r"GFLOPS")
+        self.assertRegex(facts["reading"], r"^\d+\.\d s ")
         self.expect(7, "doctor", env={"DOCVL_MODEL": "/nonexistent"})
+        done = self.expect(1, "doctor", env={"DOCVL_RENDER": "/nonexistent",
+                                             "DOCVL_MODEL": "/nonexistent"})
+        self.assertIn("cannot start /nonexistent", done.out)
 
 
 class Output(Case):
@@ -394,6 +425,9 @@ class Inputs(Case):
         self.expect(3, "extract", bad, RECEIPT, "--schema", "receipt", "-o", out,
                     says="bad.pdf")
         self.assertTrue((out / "receipt-it.png.json").is_file())
+        for command in ("read", "classify"):
+            done = self.expect(3, command, bad, INVOICE, says="bad.pdf")
+            self.assertTrue(done.out.strip())
 
     def test_file_named_like_an_option(self):
         path = self.tmp / "--plain"
@@ -451,12 +485,23 @@ class Logs(Case):
         lines = done.err.splitlines()
         self.assertTrue(lines)
         for line in lines:
-            self.assertIsInstance(json.loads(line), dict)
+            self.assertLessEqual({"level", "time", "message"}, set(json.loads(line)))
 
     def test_quiet_keeps_errors(self):
         self.expect(2, "--quiet", "read", self.tmp / "no-such.pdf", says="no-such.pdf")
         done = self.expect(DONE, "--quiet", "extract", RECEIPT, "--schema", "receipt")
         self.assertEqual(done.err, "")
+
+    def test_progress(self):
+        """Pages and the time left, on a terminal and nowhere else."""
+        args = ["classify", str(INVOICE), str(SAMPLES / "invoice-de.pdf")]
+        text = self.on_terminal(args, {})
+        self.assertRegex(text, r"\r\x1b\[K\[1/2\] .*page 1 of ")
+        self.assertRegex(text, r"\[2/2\] .*about \d+ s left")
+        for options, env in (([], {"TERM": "dumb"}), (["--quiet"], {}), (["--json"], {})):
+            with self.subTest(options or env):
+                self.assertNotIn("\x1b", self.on_terminal([*options, *args], env))
+        self.assertEqual(self.expect(0, *args).err, "")
 
     def test_no_colour(self):
         """Neither into a pipe nor, with NO_COLOR, onto a terminal."""
@@ -465,6 +510,8 @@ class Logs(Case):
         text = self.on_terminal(["read", str(self.tmp / "no-such.pdf")], {"NO_COLOR": "1"})
         self.assertNotIn("\x1b[3", text)
         self.assertIn("no-such.pdf", text)
+        text = self.on_terminal(["read", str(self.tmp / "no-such.pdf")], {"NO_COLOR": ""})
+        self.assertIn("\x1b[31m", text)
 
     @staticmethod
     def on_terminal(args, env):
@@ -525,10 +572,11 @@ class Signals(Case):
         return process.returncode
 
     def test_while_waiting(self):
-        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-            with self.subTest(number):
-                process = self.start("extract", "-", "--schema", "invoice")
-                self.assertEqual(self.interrupt(process, number, 0.3), code)
+        for command in (["extract", "--schema", "invoice"], ["read"], ["classify"]):
+            for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+                with self.subTest((command, number)):
+                    process = self.start(*command, "-")
+                    self.assertEqual(self.interrupt(process, number, 0.3), code)
 
     def test_while_working(self):
         out = self.tmp / "stopped"
@@ -543,11 +591,54 @@ class Signals(Case):
 
 
 class Limits(Case):
-    def test_pages(self):
+    def test_default_of_pages(self):
         """One page too many is an error that names the limit, not a cut.  (500 pages are
         read in the test of the worker, where a page costs no model.)"""
         pages = self.file("pages.pdf", many_pages(501))
         self.expect(2, "read", pages, says="500")
+
+    def test_pages(self):
+        """The longest sample has a text layer: no model is needed to read it."""
+        path = SAMPLES / "invoice-long.pdf"
+        count = self.expect(0, "read", path).out.count("\f") + 1
+        self.assertGreater(count, 1)
+        self.expect(0, "--max-pages", count, "read", path)
+        for command in (["read"], ["classify"], ["extract", "--schema", "invoice"]):
+            self.expect(2, *command, "--max-pages", count - 1, path,
+                        says=f"limit {count - 1}")
+
+    def test_bytes(self):
+        size = INVOICE.stat().st_size
+        self.expect(0, "--max-bytes", size, "read", INVOICE)
+        self.expect(2, "--max-bytes", size - 1, "read", INVOICE, says=f"{size - 1} bytes")
+        self.expect(2, "--max-bytes", size - 1, "read", "-", input=INVOICE.read_bytes(),
+                    says=f"{size - 1} bytes")
+        self.expect(0, "--max-bytes", "1MiB", "read", INVOICE)
+        self.expect(2, "--max-bytes", "1KiB", "read", INVOICE, says="1024 bytes")
+
+    def test_pixels(self):
+        page = self.file("small.png", blank_png(40, 30))
+        self.expect(0, "--max-pixels", 1200, "read", page)
+        self.expect(2, "--max-pixels", 1199, "read", page, says="1199")
+
+    def test_seconds(self):
+        """Input that comes in time, and input that does not come."""
+        self.expect(0, "--max-seconds", 30, "read", "-", input=INVOICE.read_bytes())
+        read_end, write_end = os.pipe()
+        try:
+            begin = time.monotonic()
+            self.expect(2, "--max-seconds", 1, "read", "-", stdin=read_end, says="in 1 s")
+            self.assertLess(time.monotonic() - begin, 60)
+        finally:
+            os.close(read_end)
+            os.close(write_end)
+
+    def test_variables(self):
+        size = INVOICE.stat().st_size
+        env = {"DOCVL_MAX_BYTES": str(size - 1)}
+        self.expect(2, "read", INVOICE, env=env, says=f"{size - 1} bytes")
+        self.expect(0, "--max-bytes", size, "read", INVOICE, env=env)
+        self.expect(1, "read", INVOICE, env={"DOCVL_MAX_PAGES": "-1"}, says="DOCVL_MAX_PAGES")
 
     def test_few_descriptors(self):
         """Whatever is missing, it says so; and for some counts that is "try again"."""
@@ -557,6 +648,9 @@ class Limits(Case):
                  for n in range(5, 25)]
         self.assertLessEqual(set(codes), {0, 1, 7, 75, 127}, codes)
         self.assertIn(75, codes)
+        few = range(5, 25)[codes.index(75)]
+        for command in (["classify"], ["extract", "--schema", "receipt"]):
+            self.expect(75, *command, RECEIPT, preexec_fn=limited(few))
 
     def test_render_missing(self):
         self.expect((1, 75), "read", RECEIPT, env={"DOCVL_RENDER": "/nonexistent"})

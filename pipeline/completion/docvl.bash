@@ -8,14 +8,16 @@ _docvl_schemas() {
 
 _docvl() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local global="--model --threads --json --quiet --help --version"
+    local global="--model --threads --text --password --max-pages --max-bytes
+        --max-pixels --max-seconds --json --quiet --help --version"
     local commands="extract read classify schema config model doctor"
     local command="" words="" i
 
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        --model | --threads) i=$((i + 1)) ;;
+        --model | --threads | --text | --password) i=$((i + 1)) ;;
+        --max-pages | --max-bytes | --max-pixels | --max-seconds) i=$((i + 1)) ;;
         extract | read | classify | schema | config | model | doctor)
             command=${COMP_WORDS[i]}
             break
@@ -26,6 +28,7 @@ _docvl() {
     case $prev in
     --model | -o) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
     --threads | --password | --labels) return ;;
+    --max-pages | --max-bytes | --max-pixels | --max-seconds) return ;;
     --format) words="json jsonl csv" ;;
     --text) words="auto always never" ;;
     --schema)
@@ -48,7 +51,7 @@ _docvl() {
 
     case $command in
     "") words="$commands $global" ;;
-    extract) words="--schema --auto -o --format --plain --text --password $global" ;;
+    extract) words="--schema --auto -o --format --plain $global" ;;
     read) words="--boxes $global" ;;
     classify) words="--labels $global" ;;
     schema) [ "$prev" = schema ] && words="list show check" || words=$global ;;
