@@ -21,7 +21,7 @@ int dp_open_file(const char *path, int flags)
 {
     int fd;
     do
-        fd = open(path, flags, 0644);
+        fd = open(path, flags | O_CLOEXEC, 0644);
     while (fd < 0 && errno == EINTR);
     return fd;
 }
