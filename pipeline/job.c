@@ -253,8 +253,8 @@ static void finish(progress *p, const dp_recipe *recipe, dp_doc *doc,
     g_autoptr(GError) error = NULL;
     on_wait_begin(p); /* syncing needs no processor */
     gboolean is_ok = publish(job, recipe, doc, result, &publication, &error);
-    on_wait_end(p);
     report->journal_us += g_get_monotonic_time() - journal;
+    on_wait_end(p);
     if (!is_ok) {
         if (error->domain == DP_QUEUE_ERROR)
             end_ungripped(report, error);

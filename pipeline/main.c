@@ -24,6 +24,32 @@ static const struct {
       "  --boxes              words with boxes, a JSON line a document\n" },
     { "classify", "FILE...", "name the kind of each document", dp_cmd_classify,
       "  -l, --labels A,B,C   classes to choose from, at least two\n" },
+    { "batch", "[FILE|DIR|-]...", "folders of documents, resumable", dp_cmd_batch,
+      "  -o DIR               a tree of results; or --beside: FILE.json beside each FILE\n"
+      "  -s, --schema NAME    schema by name or path; --auto (default): by class\n"
+      "  -l, --labels A,B,C   classes to choose from\n"
+      "  -f, --format FORMAT  jsonl, csv: all results in DIR/results.FORMAT too\n"
+      "  --plain              values alone, without their envelope\n"
+      "  -r, --recursive      folders in folders too\n"
+      "  --include GLOB       names to take (default *.pdf *.tif *.tiff *.png *.jpg *.jpeg)\n"
+      "  --exclude GLOB       names to leave, files and folders\n"
+      "  -0, --from0          names on stdin end with NUL, not with a line feed\n"
+      "  --since TIME         files changed since: 2d, 2024-05-31, 2024-05-31T18:00:00\n"
+      "  --shard I/N          only the I-th of N parts\n"
+      "  --limit N            at most N documents in this run\n"
+      "  -j, --jobs N         documents at a time, default one per CPU\n"
+      "  --memory SIZE        begin no further document above it, such as 4GiB\n"
+      "  --max-time TIME      stop between pages, such as 50m\n"
+      "  --fail-fast          stop at the first failure; --max-failures N: at the N-th\n"
+      "  --force              repeat what is done\n"
+      "  -n, --dry-run        only say what would be done\n"
+      "  --report FILE        what became of each document, as JSON\n"
+      "  --summary WHEN       auto (on a terminal or in trouble), always, never\n"
+      "  --metrics-file FILE  numbers for Prometheus\n"
+      "  --journal FILE       default DIR/.docvl/journal.db\n"
+      "  --lock FILE          one run at a time; --wait-lock TIME: wait for it\n"
+      "  --config FILE        take from a configuration what is not given here\n"
+      "Each option also from the environment: --max-time is DOCVL_BATCH_MAX_TIME.\n" },
     { "schema", "list | show NAME | check FILE", "document types", dp_cmd_schema, "" },
     { "config", "check FILE | show FILE | keys", "configuration files", dp_cmd_config, "" },
     { "model", "info", "facts about the model", dp_cmd_model, "" },

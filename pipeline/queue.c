@@ -386,6 +386,12 @@ dp_doc *dp_queue_get(dp_queue *queue, gint64 id, GError **error)
     return queue->class->get(queue, id, error);
 }
 
+dp_doc *dp_queue_find(dp_queue *queue, const char *lane, const char *sha256,
+                      const char *recipe, GError **error)
+{
+    return queue->class->find(queue, lane, sha256, recipe, error);
+}
+
 gboolean dp_queue_actions_plan(dp_queue *queue, gint64 document, GPtrArray *plan,
                                GError **error)
 {

@@ -244,6 +244,9 @@ gboolean dp_queue_rekey(dp_queue *queue, gint64 id, const char *sha256,
                         const char *recipe, gint64 *twin, GError **error);
 
 dp_doc *dp_queue_get(dp_queue *queue, gint64 id, GError **error);
+/* By its key; NULL without error: there is none. */
+dp_doc *dp_queue_find(dp_queue *queue, const char *lane, const char *sha256,
+                      const char *recipe, GError **error);
 
 /* ---- routing --------------------------------------------------------------------- */
 

@@ -737,6 +737,16 @@ static dp_doc *sqlite_get(dp_queue *queue, gint64 id, GError **error)
     return doc;
 }
 
+static dp_doc *sqlite_find(dp_queue *queue, const char *lane, const char *sha256,
+                           const char *recipe, GError **error)
+{
+    sqlite_queue *q = (sqlite_queue *)queue;
+    g_mutex_lock(&q->lock);
+    dp_doc *doc = doc_by_key(q, lane, sha256, recipe, error);
+    g_mutex_unlock(&q->lock);
+    return doc;
+}
+
 static gboolean sqlite_fail(dp_queue *queue, gint64 id, const dp_failure *failure,
                             dp_doc **after, GError **error)
 {
@@ -1297,6 +1307,7 @@ static const dp_queue_class sqlite_class = {
     .set_target = sqlite_set_target,
     .rekey = sqlite_rekey,
     .get = sqlite_get,
+    .find = sqlite_find,
     .actions_plan = sqlite_actions_plan,
     .actions = sqlite_actions,
     .action_start = sqlite_action_start,
