@@ -138,6 +138,10 @@ int dp_cmd_classify(dp_app *app, int argc, char **argv);
 int dp_cmd_schema(dp_app *app, int argc, char **argv);
 int dp_cmd_model(dp_app *app, int argc, char **argv);
 int dp_cmd_doctor(dp_app *app, int argc, char **argv);
+int dp_cmd_status(dp_app *app, int argc, char **argv);
+int dp_cmd_retry(dp_app *app, int argc, char **argv);
+int dp_cmd_quarantine(dp_app *app, int argc, char **argv);
+int dp_cmd_journal(dp_app *app, int argc, char **argv);
 int dp_cmd_batch(dp_app *app, int argc, char **argv);
 int dp_cmd_config(dp_app *app, int argc, char **argv);
 

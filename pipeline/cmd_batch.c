@@ -193,9 +193,14 @@ static gboolean settle_done(batch *b, dp_row *row, const dp_doc *doc, GError **e
 
 static gboolean settle_waiting(batch *b, dp_row *row, const dp_doc *doc, GError **error)
 {
-    gboolean is_due = doc->next_at <= g_get_real_time() / 1000;
-    if (doc->state == DP_STATE_QUARANTINED ||
-        (doc->state == DP_STATE_FAILED && !is_due)) {
+    gboolean is_due = dp_doc_is_due(doc);
+    guint count;
+    if (doc->state == DP_STATE_QUARANTINED && strcmp(doc->code, "gone") == 0) {
+        /* It was away when its turn came, and is here now. */
+        if (!dp_queue_retry(b->queue, NULL, doc->id, DP_RETRY_QUARANTINED, &count, error))
+            return FALSE;
+    } else if (doc->state == DP_STATE_QUARANTINED ||
+               (doc->state == DP_STATE_FAILED && !is_due)) {
         dp_row_fail(row, DP_FATE_WAITS, doc->code, doc->reason);
         return TRUE;
     }
@@ -506,8 +511,8 @@ static dp_exit exit_of_code(const char *code)
     } table[] = {
         { "encrypted", DP_EXIT_ENCRYPTED }, { "unreadable", DP_EXIT_UNREADABLE },
         { "limit", DP_EXIT_UNREADABLE },    { "crashed", DP_EXIT_UNREADABLE },
-        { "missing", DP_EXIT_UNREADABLE },  { "denied", DP_EXIT_UNREADABLE },
-        { "io", DP_EXIT_UNREADABLE }
+        { "missing", DP_EXIT_UNREADABLE },  { "gone", DP_EXIT_UNREADABLE },
+        { "denied", DP_EXIT_UNREADABLE },   { "io", DP_EXIT_UNREADABLE }
     };
     for (gsize i = 0; i < G_N_ELEMENTS(table); i++)
         if (g_strcmp0(table[i].code, code) == 0)

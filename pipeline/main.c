@@ -50,6 +50,24 @@ static const struct {
       "  --lock FILE          one run at a time; --wait-lock TIME: wait for it\n"
       "  --config FILE        take from a configuration what is not given here\n"
       "Each option also from the environment: --max-time is DOCVL_BATCH_MAX_TIME.\n" },
+    { "status", "", "what is in the journal", dp_cmd_status,
+      "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
+      "  --lane NAME          only batch, or one watch configuration\n"
+      "  -a, --all            every failed document, not the first 20\n"
+      "  --json               as JSON\n" },
+    { "retry", "ID|FILE... | --all", "try failed documents again now", dp_cmd_retry,
+      "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
+      "  --lane NAME          only batch, or one watch configuration\n" },
+    { "quarantine", "list | show | release ID|FILE...", "documents that were given up",
+      dp_cmd_quarantine,
+      "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
+      "  --lane NAME          only batch, or one watch configuration\n"
+      "  -a, --all            (release) all of them\n"
+      "  --json               as JSON\n" },
+    { "journal", "export | prune --older-than TIME", "the journal itself", dp_cmd_journal,
+      "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
+      "  --lane NAME          only batch, or one watch configuration\n"
+      "  --older-than TIME    (prune) documents that are done for so long, such as 90d\n" },
     { "schema", "list | show NAME | check FILE", "document types", dp_cmd_schema, "" },
     { "config", "check FILE | show FILE | keys", "configuration files", dp_cmd_config, "" },
     { "model", "info", "facts about the model", dp_cmd_model, "" },
@@ -98,7 +116,7 @@ static void print_help(FILE *out)
     fputs("Usage: docvl [--model DIR] [--threads N] [--json] [--quiet] COMMAND ...\n\n"
           "PDFs and scans in, checked JSON out; nothing leaves the machine.\n\nCommands:\n", out);
     for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
-        fprintf(out, "  %-9s %-30s %s\n", commands[i].name, commands[i].arguments,
+        fprintf(out, "  %-10s %-33s %s\n", commands[i].name, commands[i].arguments,
                 commands[i].help);
     fputs("\n", out);
     print_globals(out);

@@ -205,6 +205,12 @@ void dp_doc_free(dp_doc *doc)
     g_free(doc);
 }
 
+gboolean dp_doc_is_due(const dp_doc *doc)
+{
+    gint64 now = dp_now_ms();
+    return doc->next_at <= now || doc->next_at > now + DP_WAIT_MAX_MS;
+}
+
 void dp_action_free(dp_action *action)
 {
     if (action == NULL)

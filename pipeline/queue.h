@@ -180,6 +180,8 @@ typedef struct dp_doc {
     gint64 work_ms; /* from claim to publication */
 } dp_doc;
 void dp_doc_free(dp_doc *doc);
+/* Its wait is over, or the clock was set back below it. */
+gboolean dp_doc_is_due(const dp_doc *doc);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_doc, dp_doc_free)
 
 /* Take one document: settled, failed whose time has come, or published with actions due.

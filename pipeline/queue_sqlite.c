@@ -48,6 +48,7 @@ static const char schema_sql[] =
     "CREATE INDEX documents_leased ON documents(worker) WHERE worker<>'';"
     "CREATE INDEX documents_state ON documents(state, changed_at);"
     "CREATE INDEX documents_path ON documents(path);"
+    "CREATE INDEX documents_origin ON documents(origin);"
     /* What was looked at, so that an unchanged file is not hashed again. */
     "CREATE TABLE files("
     " lane TEXT NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL,"
@@ -1153,12 +1154,18 @@ static json_t *sqlite_reasons(dp_queue *queue, const char *lane, GError **error)
 static gboolean list_page(sqlite_queue *q, const dp_filter *f, gint64 after, guint limit,
                           GPtrArray *docs, gint64 *last, guint *seen, GError **error)
 {
-    sqlite3_stmt *stmt =
-        query(q, error,
-              "SELECT " DOC_COLUMNS " FROM documents WHERE id>?1 AND"
-              " (?2 IS NULL OR lane=?2) AND"
-              " (?3 IS NULL OR path=?3 OR origin=?3) ORDER BY id LIMIT ?4",
-              "issi", after, f->lane, f->path, (gint64)limit);
+    sqlite3_stmt *stmt;
+    if (f->path != NULL) /* by its two indexes */
+        stmt =
+            query(q, error,
+                  "SELECT " DOC_COLUMNS " FROM documents WHERE (path=?3 OR origin=?3) AND"
+                  " id>?1 AND (?2 IS NULL OR lane=?2) ORDER BY id LIMIT ?4",
+                  "issi", after, f->lane, f->path, (gint64)limit);
+    else
+        stmt = query(q, error,
+                     "SELECT " DOC_COLUMNS " FROM documents WHERE id>?1 AND"
+                     " (?2 IS NULL OR lane=?2) ORDER BY id LIMIT ?3",
+                     "isi", after, f->lane, (gint64)limit);
     if (stmt == NULL)
         return FALSE;
     int code;
