@@ -601,6 +601,7 @@ static gboolean open_recipe(batch *b)
                   : d != NULL           ? (const char *const *)d->labels
                                         : NULL,
         .passwords = (const char *const *)b->app->passwords,
+        .limits = b->app->limits,
         .review_below = d != NULL ? d->review_below : 0,
         .pages_max = d != NULL ? d->pages_max : 0,
         .is_classified = d != NULL && d->is_classified,
