@@ -3,6 +3,8 @@
  */
 #include "app.h"
 
+#include "notify.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -41,6 +43,16 @@ void dp_progress(const dp_app *app, const char *format, ...)
     is_progress_shown = TRUE;
 }
 
+/* What the system journal reads in front of a line (sd-daemon(3)). */
+static const char *journal_priority(const char *level)
+{
+    if (!dp_stderr_is_journal())
+        return "";
+    return strcmp(level, "error") == 0     ? "<3>"
+           : strcmp(level, "warning") == 0 ? "<4>"
+                                           : "<6>";
+}
+
 void dp_message(const dp_app *app, const char *level, const char *format, ...)
 {
     if (app->is_quiet && strcmp(level, "error") != 0)
@@ -58,7 +70,7 @@ void dp_message(const dp_app *app, const char *level, const char *format, ...)
         json_t *line = json_pack("{s:s, s:I, s:s}", "level", level, "time",
                                  (json_int_t)(g_get_real_time() / 1000000), "message", valid);
         char *dump = json_dumps(line, JSON_COMPACT);
-        fprintf(stderr, "%s\n", dump);
+        fprintf(stderr, "%s%s\n", journal_priority(level), dump);
         free(dump);
         json_decref(line);
         return;
@@ -66,6 +78,10 @@ void dp_message(const dp_app *app, const char *level, const char *format, ...)
     const char *no_color = g_getenv("NO_COLOR");
     gboolean is_red = strcmp(level, "error") == 0 && is_terminal() &&
                       (no_color == NULL || *no_color == '\0');
+    if (dp_stderr_is_journal()) { /* which knows our name and the time */
+        fprintf(stderr, "%s%s\n", journal_priority(level), text);
+        return;
+    }
     fprintf(stderr, "%sdocvl: %s%s\n", is_red ? "\033[31m" : "", text, is_red ? "\033[0m" : "");
 }
 
@@ -267,8 +283,23 @@ static GArray *source_fields(void *user, GError **error)
     return fields;
 }
 
-/* Poppler 22.12 crashes on some wrong passwords.  Asked again without any, the file says
- * that it is encrypted: that is what the user must hear. */
+/* Each password in a process of its own.  NULL: none opens it. */
+static dp_document *open_one_by_one(int fd, const char *name, const dp_render_opts *opts)
+{
+    for (const char *const *p = opts->passwords; *p != NULL; p++) {
+        const char *const alone[] = { *p, NULL };
+        dp_render_opts with_one = *opts;
+        with_one.passwords = alone;
+        dp_document *document = dp_document_open(fd, name, &with_one, NULL);
+        if (document != NULL)
+            return document;
+    }
+    return NULL;
+}
+
+/* Poppler 22.12 crashes on some wrong passwords.  The right one may stand behind such a one
+ * in the list; when none is right, the file asked without any says that it is encrypted:
+ * that is what the user must hear. */
 static dp_document *open_document(int fd, const char *name, const dp_render_opts *opts,
                                   GError **error)
 {
@@ -277,6 +308,9 @@ static dp_document *open_document(int fd, const char *name, const dp_render_opts
     if (document != NULL)
         return document;
     if (opts->passwords != NULL && g_error_matches(first, DP_RENDER_ERROR, DP_RENDER_CRASHED)) {
+        document = open_one_by_one(fd, name, opts);
+        if (document != NULL)
+            return document;
         dp_render_opts plain = *opts;
         plain.passwords = NULL;
         g_autoptr(GError) second = NULL;

@@ -2,7 +2,10 @@
  * main.c - the docvl program: global options, the command table, signals.
  */
 #include "app.h"
+#include "watch.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <locale.h>
 #include <signal.h>
@@ -24,51 +27,8 @@ static const struct {
       "  --boxes              words with boxes, a JSON line a document\n" },
     { "classify", "FILE...", "name the kind of each document", dp_cmd_classify,
       "  -l, --labels A,B,C   classes to choose from, at least two\n" },
-    { "batch", "[FILE|DIR|-]...", "folders of documents, resumable", dp_cmd_batch,
-      "  -o DIR               a tree of results; or --beside: FILE.json beside each FILE\n"
-      "  -s, --schema NAME    schema by name or path; --auto (default): by class\n"
-      "  -l, --labels A,B,C   classes to choose from\n"
-      "  -f, --format FORMAT  jsonl, csv: all results in DIR/results.FORMAT too\n"
-      "  --plain              values alone, without their envelope\n"
-      "  -r, --recursive      folders in folders too\n"
-      "  --include GLOB       names to take (default *.pdf *.tif *.tiff *.png *.jpg *.jpeg)\n"
-      "  --exclude GLOB       names to leave, files and folders\n"
-      "  -0, --from0          names on stdin end with NUL, not with a line feed\n"
-      "  --since TIME         files changed since: 2d, 2024-05-31, 2024-05-31T18:00:00\n"
-      "  --shard I/N          only the I-th of N parts\n"
-      "  --limit N            at most N documents in this run\n"
-      "  -j, --jobs N         documents at a time, default one per CPU\n"
-      "  --memory SIZE        begin no further document above it, such as 4GiB\n"
-      "  --max-time TIME      stop between pages, such as 50m\n"
-      "  --fail-fast          stop at the first failure; --max-failures N: at the N-th\n"
-      "  --force              repeat what is done\n"
-      "  -n, --dry-run        only say what would be done\n"
-      "  --report FILE        what became of each document, as JSON\n"
-      "  --summary WHEN       auto (on a terminal or in trouble), always, never\n"
-      "  --metrics-file FILE  numbers for Prometheus\n"
-      "  --journal FILE       default DIR/.docvl/journal.db\n"
-      "  --lock FILE          one run at a time; --wait-lock TIME: wait for it\n"
-      "  --config FILE        take from a configuration what is not given here\n"
-      "Each option also from the environment: --max-time is DOCVL_BATCH_MAX_TIME.\n" },
-    { "status", "", "what is in the journal", dp_cmd_status,
-      "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
-      "  --lane NAME          only batch, or one watch configuration\n"
-      "  -a, --all            every failed document, not the first 20\n"
-      "  --json               as JSON\n" },
-    { "retry", "ID|FILE... | --all", "try failed documents again now", dp_cmd_retry,
-      "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
-      "  --lane NAME          only batch, or one watch configuration\n" },
-    { "quarantine", "list | show | release ID|FILE...", "documents that were given up",
-      dp_cmd_quarantine,
-      "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
-      "  --lane NAME          only batch, or one watch configuration\n"
-      "  -a, --all            (release) all of them\n"
-      "  --json               as JSON\n" },
-    { "journal", "export | prune --older-than TIME", "the journal itself", dp_cmd_journal,
-      "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
-      "  --lane NAME          only batch, or one watch configuration\n"
-      "  --older-than TIME    (prune) documents that are done for so long, such as 90d\n" },
     { "schema", "list | show NAME | check FILE", "document types", dp_cmd_schema, "" },
+    { "watch", "CONFIG.yaml", "look after folders", dp_cmd_watch, "" },
     { "config", "check FILE | show FILE | keys", "configuration files", dp_cmd_config, "" },
     { "model", "info", "facts about the model", dp_cmd_model, "" },
     { "doctor", "", "check that everything works here", dp_cmd_doctor, "" },
@@ -76,19 +36,37 @@ static const struct {
 
 static volatile sig_atomic_t caught;
 static GCancellable *cancellable;
+static int signal_pipe[2];
 
 static void on_signal(int number)
 {
+    int saved = errno;
     caught = number;
+    (void)!write(signal_pipe[1], "", 1); /* a full pipe has woken the thread already */
+    errno = saved;
 }
 
-/* g_cancellable_cancel() is not safe in a signal handler, so a thread looks. */
-static gpointer watch_signals(gpointer unused)
+/* g_cancellable_cancel() is not safe in a signal handler, so a thread waits for a byte.  It
+ * sleeps until then: `watch` may have nothing to do for days. */
+static gpointer wait_for_signal(gpointer unused)
 {
-    while (caught == 0)
-        g_usleep(20000);
+    char byte;
+    while (read(signal_pipe[0], &byte, 1) < 0 && errno == EINTR)
+        continue;
     g_cancellable_cancel(cancellable);
     return NULL;
+}
+
+static void catch_signals(void)
+{
+    GError *error = NULL;
+    if (!g_unix_open_pipe(signal_pipe, FD_CLOEXEC, &error))
+        g_error("%s", error->message); /* nothing works without descriptors */
+    struct sigaction action = { .sa_handler = on_signal };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    g_thread_unref(g_thread_new("signals", wait_for_signal, NULL));
 }
 
 static void print_globals(FILE *out)
@@ -116,7 +94,7 @@ static void print_help(FILE *out)
     fputs("Usage: docvl [--model DIR] [--threads N] [--json] [--quiet] COMMAND ...\n\n"
           "PDFs and scans in, checked JSON out; nothing leaves the machine.\n\nCommands:\n", out);
     for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
-        fprintf(out, "  %-10s %-33s %s\n", commands[i].name, commands[i].arguments,
+        fprintf(out, "  %-9s %-30s %s\n", commands[i].name, commands[i].arguments,
                 commands[i].help);
     fputs("\n", out);
     print_globals(out);
@@ -189,11 +167,7 @@ static int run_command(dp_app *app, int argc, char **argv)
             print_command_help(i);
             return DP_EXIT_OK;
         }
-        struct sigaction action = { .sa_handler = on_signal };
-        sigaction(SIGINT, &action, NULL);
-        sigaction(SIGTERM, &action, NULL);
-        signal(SIGPIPE, SIG_IGN);
-        g_thread_unref(g_thread_new("signals", watch_signals, NULL));
+        catch_signals();
         int code = commands[i].run(app, argc - 1, argv + 1);
         dp_progress_end(app);
         if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -1,0 +1,470 @@
+/*
+ * cmd_watch.c - docvl watch: starts the folders and the engine, and answers signals.
+ *
+ *   SIGTERM, SIGINT  stop between pages; what was in work goes back to the journal
+ *   SIGHUP           read the configuration again; a wrong one changes nothing
+ *   SIGUSR1          say on standard error how things stand
+ */
+#include "watch.h"
+
+#include "names.h"
+#include "notify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TICK_US    G_USEC_PER_SEC
+#define METRICS_US (15 * G_USEC_PER_SEC)
+#define STUCK_US   (900 * G_USEC_PER_SEC) /* no step of any worker for so long: not alive */
+
+typedef struct service {
+    dp_app *app;
+    const char *path; /* of the configuration */
+    vl_model *model;
+    dx_engine *engine;
+    dp_watch watch;
+    GPtrArray *folders; /* of dp_folder: at work */
+    GPtrArray *leaving; /* asked to stop */
+    char *status_file, *metrics_file;
+    char *last_status; /* as written last */
+    gint64 started_at, status_us, metrics_us;
+} service;
+
+static int signal_pipe[2] = { -1, -1 };
+
+static void on_signal(int number)
+{
+    int saved = errno;
+    char byte = number == SIGHUP ? 'h' : 'u';
+    (void)!write(signal_pipe[1], &byte, 1); /* a full pipe holds one of these already */
+    errno = saved;
+}
+
+static gboolean catch_signals(void)
+{
+    if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+        return FALSE;
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    sigaction(SIGHUP, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+    signal(SIGIO, SIG_IGN); /* a lease that somebody breaks while we hold it */
+    return TRUE;
+}
+
+/* ---- configuration ------------------------------------------------------------------------- */
+
+/* What config.c checked by name, once more with links resolved. */
+static gboolean check_places(const dp_app *app, const dp_config *config)
+{
+    gboolean is_good = TRUE;
+    for (guint i = 0; i < config->folders->len; i++) {
+        const dp_folder_config *f = g_ptr_array_index(config->folders, i);
+        const char *outputs[] = { f->out, f->failed, f->done };
+        for (guint k = 0; k < G_N_ELEMENTS(outputs) * config->folders->len; k++) {
+            const dp_folder_config *other =
+                g_ptr_array_index(config->folders, k / G_N_ELEMENTS(outputs));
+            char *in = realpath(other->path, NULL);
+            char *out = realpath(outputs[k % G_N_ELEMENTS(outputs)], NULL);
+            if (in != NULL && out != NULL && dp_path_is_within(out, in)) {
+                dp_message(app, "error",
+                           "%s: %s leads into the watched folder %s: its own output "
+                           "would be taken as input",
+                           config->file, outputs[k % G_N_ELEMENTS(outputs)], in);
+                is_good = FALSE;
+            }
+            free(in);
+            free(out);
+        }
+    }
+    return is_good;
+}
+
+static dp_config *open_config(const dp_app *app, const char *path)
+{
+    g_autoptr(dp_config) config = dp_config_open(app, path);
+    if (config == NULL)
+        return NULL;
+    if (config->folders->len == 0) {
+        dp_message(app, "error", "%s: no folders to watch", path);
+        return NULL;
+    }
+    return check_places(app, config) ? g_steal_pointer(&config) : NULL;
+}
+
+static dp_queue *open_journal(const dp_app *app, const dp_config *config, char **location)
+{
+    *location = config->journal != NULL ? g_strdup(config->journal)
+                                        : g_build_filename(g_get_user_state_dir(),
+                                                           "docvl", "journal.db", NULL);
+    g_autofree char *dir = g_path_get_dirname(*location);
+    (void)g_mkdir_with_parents(dir, 0700); /* opening says what is wrong */
+    g_autoptr(GError) error = NULL;
+    dp_queue *queue = dp_queue_open(*location, DP_QUEUE_CREATE, &error);
+    if (queue == NULL)
+        dp_message(app, "error", "journal %s: %s", *location, error->message);
+    return queue;
+}
+
+/* ---- status ------------------------------------------------------------------------------------ */
+
+static json_t *folder_status(dp_folder *folder)
+{
+    dp_folder_counts c;
+    dp_folder_get_counts(folder, &c);
+    return json_pack("{s:s, s:b, s:b, s:i, s:i, s:i, s:I, s:I, s:b}", "path",
+                     dp_folder_config_of(folder)->path, "is_there", (int)c.is_there,
+                     "is_polling", (int)c.is_polling, "waiting", (int)c.waiting, "taken",
+                     (int)c.taken, "refused", (int)c.refused, "added",
+                     (json_int_t)c.added, "duplicates", (json_int_t)c.duplicates,
+                     "is_stuck", (int)(g_get_monotonic_time() - c.beat_us > STUCK_US));
+}
+
+/* Without the journal's counts: cheap, and different whenever something happened. */
+static json_t *quick_status(service *s)
+{
+    dp_runner_counts r;
+    dp_runner_get_counts(s->watch.runner, &r);
+    json_t *folders = json_array();
+    for (guint i = 0; i < s->folders->len; i++)
+        json_array_append_new(folders, folder_status(g_ptr_array_index(s->folders, i)));
+    return json_pack("{s:i, s:s, s:I, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:i, s:I}}", "pid",
+                     (int)getpid(), "config", s->path, "started_at",
+                     (json_int_t)s->started_at, "folders", folders, "since_start", "done",
+                     (json_int_t)r.done, "review", (json_int_t)r.review, "failed",
+                     (json_int_t)r.failed, "quarantined", (json_int_t)r.quarantined,
+                     "twins", (json_int_t)r.twins, "in_work", (int)r.in_work, "pages",
+                     (json_int_t)r.pages);
+}
+
+static void add_journal(service *s, json_t *status)
+{
+    dp_counts counts;
+    g_autoptr(GError) error = NULL;
+    if (!dp_queue_counts(s->watch.queue, s->watch.lane, &counts, &error)) {
+        json_object_set_new(status, "journal", json_string(error->message));
+        return;
+    }
+    json_t *journal = json_object();
+    for (int state = DP_STATE_SETTLED; state < DP_STATE_COUNT; state++)
+        json_object_set_new(journal, dp_state_name((dp_state)state),
+                            json_integer((json_int_t)counts.documents[state]));
+    json_object_set_new(status, "journal", journal);
+}
+
+/* `is_asked`: by SIGUSR1; then it goes to standard error too. */
+static void write_status(service *s, gboolean is_asked)
+{
+    json_t *status = quick_status(s);
+    char *quick = json_dumps(status, JSON_COMPACT);
+    gboolean is_new = g_strcmp0(quick, s->last_status) != 0;
+    if (is_asked || (is_new && s->status_file != NULL)) {
+        add_journal(s, status);
+        char *dump = json_dumps(status, JSON_INDENT(2));
+        g_autofree char *text = g_strconcat(dump, "\n", NULL);
+        free(dump);
+        g_autoptr(GError) error = NULL;
+        if (s->status_file != NULL &&
+            !dp_publish(s->status_file, text, strlen(text), &error))
+            dp_message(s->app, "warning", "%s", error->message);
+        char *line = json_dumps(status, JSON_COMPACT);
+        if (is_asked)
+            fprintf(stderr, "%s%s\n", dp_stderr_is_journal() ? "<6>" : "", line);
+        free(line);
+    }
+    if (is_new) {
+        const json_t *since = json_object_get(status, "since_start");
+        (void)dp_notify("STATUS=%u folders, %lld done, %lld failed, %lld in work",
+                        s->folders->len,
+                        (long long)json_integer_value(json_object_get(since, "done")),
+                        (long long)json_integer_value(json_object_get(since, "failed")),
+                        (long long)json_integer_value(json_object_get(since, "in_work")));
+        g_free(s->last_status);
+        s->last_status = g_strdup(quick);
+    }
+    free(quick);
+    json_decref(status);
+}
+
+static void write_metrics(service *s)
+{
+    gint64 now = g_get_monotonic_time();
+    if (s->metrics_file == NULL || now < s->metrics_us)
+        return;
+    s->metrics_us = now + METRICS_US;
+    g_autoptr(GError) error = NULL;
+    if (!dp_metrics_write(s->metrics_file, s->watch.queue, s->watch.lane, s->watch.runner,
+                          &error))
+        dp_message(s->app, "warning", "%s", error->message);
+}
+
+/* ---- folders --------------------------------------------------------------------------------------- */
+
+static gboolean has_path(GPtrArray *folders, const char *path)
+{
+    for (guint i = 0; i < folders->len; i++)
+        if (strcmp(dp_folder_config_of(g_ptr_array_index(folders, i))->path, path) == 0)
+            return TRUE;
+    return FALSE;
+}
+
+/* Ends those that have ended, and starts those whose place is free. */
+static void settle_folders(service *s)
+{
+    for (guint i = s->leaving->len; i > 0; i--)
+        if (dp_folder_has_ended(g_ptr_array_index(s->leaving, i - 1)))
+            g_ptr_array_remove_index(s->leaving, i - 1);
+    dp_site *site = s->watch.site; /* only this thread replaces it */
+    const dp_config *config = dp_site_config(site);
+    for (guint i = 0; i < config->folders->len; i++) {
+        const dp_folder_config *f = g_ptr_array_index(config->folders, i);
+        if (!has_path(s->folders, f->path) && !has_path(s->leaving, f->path))
+            g_ptr_array_add(s->folders, dp_folder_start(&s->watch, site, i));
+    }
+}
+
+static const dp_folder_config *find_folder(const dp_config *config, const char *path)
+{
+    for (guint i = 0; i < config->folders->len; i++) {
+        const dp_folder_config *f = g_ptr_array_index(config->folders, i);
+        if (strcmp(f->path, path) == 0)
+            return f;
+    }
+    return NULL;
+}
+
+static void stop_changed_folders(service *s, const dp_config *config)
+{
+    for (guint i = s->folders->len; i > 0; i--) {
+        dp_folder *folder = g_ptr_array_index(s->folders, i - 1);
+        const dp_folder_config *old = dp_folder_config_of(folder);
+        const dp_folder_config *next = find_folder(config, old->path);
+        if (next != NULL && dp_folder_config_equal(old, next))
+            continue;
+        dp_folder_stop(folder);
+        g_ptr_array_add(s->leaving, g_ptr_array_steal_index(s->folders, i - 1));
+    }
+}
+
+/* What is fixed at the start. */
+static void warn_of_fixed(service *s, const dp_config *old, const dp_config *config)
+{
+    const struct {
+        const char *key;
+        gboolean is_changed;
+    } fixed[] = {
+        { "journal", g_strcmp0(old->journal, config->journal) != 0 },
+        { "model", g_strcmp0(old->model, config->model) != 0 },
+        { "threads", old->threads != config->threads },
+        { "workers", old->workers != config->workers },
+        { "memory", old->memory_bytes != config->memory_bytes },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(fixed); i++)
+        if (fixed[i].is_changed)
+            dp_message(s->app, "warning", "%s: %s changed; it counts from the next start",
+                       s->path, fixed[i].key);
+}
+
+static void take_files(service *s, const dp_config *config)
+{
+    g_free(s->status_file);
+    g_free(s->metrics_file);
+    s->status_file = g_strdup(config->status_file);
+    s->metrics_file = g_strdup(config->metrics_file);
+    s->metrics_us = 0;
+    g_clear_pointer(&s->last_status, g_free);
+}
+
+static void reload(service *s)
+{
+    (void)dp_notify("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT,
+                    g_get_monotonic_time());
+    dp_config *config = open_config(s->app, s->path);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(dp_site) site =
+        config != NULL
+            ? dp_site_new(config, s->engine, vl_model_get_info(s->model), &error)
+            : NULL;
+    if (error != NULL)
+        dp_message(s->app, "error", "%s: %s", s->path, error->message);
+    if (site == NULL) {
+        dp_message(s->app, "error",
+                   "%s: not reloaded, going on with the configuration as it was",
+                   s->path);
+    } else {
+        warn_of_fixed(s, dp_site_config(s->watch.site), config);
+        stop_changed_folders(s, config);
+        take_files(s, config);
+        g_mutex_lock(&s->watch.lock);
+        dp_site *old = s->watch.site;
+        s->watch.site = g_steal_pointer(&site);
+        g_mutex_unlock(&s->watch.lock);
+        dp_site_unref(old);
+        dp_message(s->app, "info", "%s: reloaded", s->path);
+        settle_folders(s);
+    }
+    (void)dp_notify("READY=1");
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------------ */
+
+/* One folder may hang (a dead network share); all of them, or the engine, may not. */
+static gboolean is_alive(service *s)
+{
+    gint64 now = g_get_monotonic_time();
+    guint stuck = 0;
+    for (guint i = 0; i < s->folders->len; i++) {
+        dp_folder_counts c;
+        dp_folder_get_counts(g_ptr_array_index(s->folders, i), &c);
+        stuck += now - c.beat_us > STUCK_US;
+    }
+    dp_runner_counts r;
+    dp_runner_get_counts(s->watch.runner, &r);
+    gboolean is_engine_stuck = r.in_work > 0 && now - r.last_progress_us > STUCK_US;
+    return !is_engine_stuck && (s->folders->len == 0 || stuck < s->folders->len);
+}
+
+static void answer_signals(service *s)
+{
+    char bytes[64];
+    ssize_t got = read(signal_pipe[0], bytes, sizeof bytes);
+    if (got > 0 && memchr(bytes, 'h', (size_t)got) != NULL)
+        reload(s);
+    if (got > 0 && memchr(bytes, 'u', (size_t)got) != NULL)
+        write_status(s, TRUE);
+}
+
+static void loop(service *s)
+{
+    gint64 watchdog_us = dp_notify_watchdog_us();
+    gint64 tick_us = watchdog_us > 0 ? MIN(TICK_US, watchdog_us / 3) : TICK_US;
+    struct pollfd fds[2] = { { g_cancellable_get_fd(s->app->cancellable), POLLIN, 0 },
+                             { signal_pipe[0], POLLIN, 0 } };
+    while (!g_cancellable_is_cancelled(s->app->cancellable)) {
+        settle_folders(s);
+        write_status(s, FALSE);
+        write_metrics(s);
+        if (watchdog_us > 0 && is_alive(s))
+            (void)dp_notify("WATCHDOG=1");
+        if (poll(fds, G_N_ELEMENTS(fds), (int)MAX(tick_us / 1000, 10)) > 0 &&
+            (fds[1].revents & POLLIN) != 0)
+            answer_signals(s);
+    }
+    g_cancellable_release_fd(s->app->cancellable);
+}
+
+static void stop(service *s)
+{
+    (void)dp_notify("STOPPING=1");
+    dp_message(s->app, "info", "stopping; documents in work go back to the journal");
+    for (guint i = 0; i < s->folders->len; i++)
+        dp_folder_stop(g_ptr_array_index(s->folders, i));
+    dp_runner_stop(s->watch.runner);
+    dp_runner_end end;
+    while (!dp_runner_wait(s->watch.runner, TICK_US / 1000, &end))
+        (void)dp_notify("WATCHDOG=1");
+    write_status(s, FALSE);
+    s->metrics_us = 0;
+    write_metrics(s);
+}
+
+static int serve(service *s, const dp_config *config)
+{
+    dp_job_hooks hooks = dp_watch_hooks(&s->watch);
+    dp_runner_opts opts = { .mode = DP_RUNNER_FOREVER,
+                            .lane = s->watch.lane,
+                            .workers = config->workers,
+                            .memory_max = config->memory_bytes,
+                            .hooks = &hooks };
+    s->watch.runner =
+        dp_runner_new(s->watch.queue, s->engine, vl_model_get_info(s->model), &opts);
+    g_autoptr(GError) error = NULL;
+    int code = DP_EXIT_OK;
+    if (!dp_runner_start(s->watch.runner, &error)) {
+        dp_message(s->app, "error", "%s", error->message);
+        code = DP_EXIT_TEMPORARY;
+    } else {
+        settle_folders(s);
+        (void)dp_notify("READY=1");
+        dp_message(s->app, "info", "watching %u folder%s", s->folders->len,
+                   s->folders->len == 1 ? "" : "s");
+        loop(s);
+        stop(s);
+    }
+    g_ptr_array_set_size(s->folders, 0);
+    g_ptr_array_set_size(s->leaving, 0);
+    dp_runner_free(s->watch.runner);
+    return code;
+}
+
+static int run(service *s, dp_config *config)
+{
+    if (s->app->model_dir == NULL)
+        s->app->model_dir = g_strdup(config->model);
+    if (s->app->threads == 0)
+        s->app->threads = (int)config->threads;
+    s->engine = dp_open_engine(s->app, &s->model);
+    if (s->engine == NULL) {
+        dp_config_free(config);
+        return DP_EXIT_MODEL;
+    }
+    g_autofree char *location = NULL;
+    s->watch.queue = open_journal(s->app, config, &location);
+    if (s->watch.queue == NULL) {
+        dp_config_free(config);
+        return DP_EXIT_TEMPORARY;
+    }
+    s->watch.owner = g_strdup_printf("%s\n%s\n", location, s->watch.lane);
+    g_autoptr(GError) error = NULL;
+    s->watch.site = dp_site_new(config, s->engine, vl_model_get_info(s->model), &error);
+    if (s->watch.site == NULL) {
+        dp_message(s->app, "error", "%s: %s", s->path, error->message);
+        return DP_EXIT_CONFIG;
+    }
+    take_files(s, config);
+    return serve(s, config);
+}
+
+int dp_cmd_watch(dp_app *app, int argc, char **argv)
+{
+    if (argc != 2) {
+        dp_message(app, "error", "usage: docvl watch CONFIG.yaml");
+        return DP_EXIT_USAGE;
+    }
+    if (!catch_signals()) {
+        dp_message(app, "error", "signals: %s", g_strerror(errno));
+        return DP_EXIT_TEMPORARY;
+    }
+    dp_config *config = open_config(app, argv[1]);
+    if (config == NULL)
+        return DP_EXIT_CONFIG;
+    g_autofree char *lane = g_canonicalize_filename(argv[1], NULL);
+    service s = { .app = app,
+                  .path = argv[1],
+                  .started_at = g_get_real_time() / G_USEC_PER_SEC };
+    s.watch.app = app;
+    s.watch.lane = lane;
+    s.folders = g_ptr_array_new_with_free_func((GDestroyNotify)dp_folder_free);
+    s.leaving = g_ptr_array_new_with_free_func((GDestroyNotify)dp_folder_free);
+    s.watch.targets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    s.watch.moving = g_hash_table_new(NULL, NULL);
+    g_mutex_init(&s.watch.lock);
+    int code = run(&s, config);
+    g_ptr_array_unref(s.folders);
+    g_ptr_array_unref(s.leaving);
+    g_hash_table_unref(s.watch.targets);
+    g_hash_table_unref(s.watch.moving);
+    g_mutex_clear(&s.watch.lock);
+    dp_site_unref(s.watch.site);
+    dp_queue_free(s.watch.queue);
+    dx_engine_free(s.engine);
+    vl_model_unref(s.model);
+    g_free(s.watch.owner);
+    take_files(&s, &(dp_config){ 0 });
+    return code;
+}

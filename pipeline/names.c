@@ -1,0 +1,173 @@
+/*
+ * names.c - names that are not documents, and moving files without overwriting any.
+ */
+#include "names.h"
+
+#include "app.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <glib/gstdio.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FREE_NAMES_MAX = 100000, COPY_BYTES = 1 << 16 };
+
+static const char *const built_in[] = {
+    ".*", /* hidden: .~lock.x#, .nfs0001, .x.pdf.Abc123 (rsync), our own */
+    "~*",           "*~", /* office programs, editors */
+    "*.part",       "*.partial",    "*.filepart",
+    "*.crdownload", "*.download",   "*.opdownload",
+    "*.aria2",      "*.!ut",        "*.!qb",
+    "*.!sync",      "*.unfinished", "*.uploading",
+    "*.upload",     "*.tmp",        "*.temp",
+    "*.swp",        "*.swx",        "*.lock",
+    "*.lck",        "thumbs.db",    "ehthumbs.db",
+    "desktop.ini",  "icon\r",       "*.lnk",
+    "*.url",        "lost+found",   "@eadir",
+    "__macosx",     "$recycle.bin", "system volume information",
+    NULL,
+};
+
+const char *const *dp_names_ignored(void)
+{
+    return built_in;
+}
+
+static gboolean matches(const char *name, const char *const *globs)
+{
+    for (; globs != NULL && *globs != NULL; globs++)
+        if (fnmatch(*globs, name, FNM_CASEFOLD) == 0)
+            return TRUE;
+    return FALSE;
+}
+
+gboolean dp_name_is_ignored(const char *name, const char *const *globs)
+{
+    return matches(name, built_in) || matches(name, globs);
+}
+
+gboolean dp_path_is_within(const char *path, const char *folder)
+{
+    gsize length = strlen(folder);
+    return strncmp(path, folder, length) == 0 &&
+           (path[length] == '\0' || path[length] == '/' || strcmp(folder, "/") == 0);
+}
+
+char *dp_path_free_name(const char *folder, const char *relative, GError **error)
+{
+    g_autofree char *first = g_build_filename(folder, relative, NULL);
+    g_autofree char *dir = g_path_get_dirname(first);
+    if (g_mkdir_with_parents(dir, 0755) != 0) {
+        (void)dp_fail_errno(error, "making the folder", dir);
+        return NULL;
+    }
+    const char *base = strrchr(first, '/') + 1;
+    const char *dot = strrchr(base, '.');
+    gsize stem = dot != NULL && dot != base ? (gsize)(dot - first) : strlen(first);
+    for (guint n = 1; n <= FREE_NAMES_MAX; n++) {
+        g_autofree char *name =
+            n == 1 ? g_strdup(first)
+                   : g_strdup_printf("%.*s~%u%s", (int)stem, first, n, first + stem);
+        struct stat st;
+        if (lstat(name, &st) == 0)
+            continue;
+        if (errno == ENOENT)
+            return g_steal_pointer(&name);
+        (void)dp_fail_errno(error, "looking for", name);
+        return NULL;
+    }
+    g_set_error(error, DP_IO_ERROR, EEXIST, "%s: %d names like it are taken", first,
+                FREE_NAMES_MAX);
+    return NULL;
+}
+
+static gboolean copy_bytes(int in, int out)
+{
+    char buffer[COPY_BYTES];
+    for (;;) {
+        ssize_t got = read(in, buffer, sizeof buffer);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got == 0;
+        for (ssize_t done = 0; done < got;) {
+            ssize_t put = write(out, buffer + done, (size_t)(got - done));
+            if (put < 0 && errno != EINTR)
+                return FALSE;
+            done += MAX(put, 0);
+        }
+    }
+}
+
+static gboolean rename_to_free(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return TRUE;
+    if (errno != EINVAL && errno != ENOSYS)
+        return FALSE;
+    /* A file system without RENAME_NOREPLACE: a hard link has the same promise. */
+    return link(from, to) == 0 && unlink(from) == 0;
+}
+
+static gboolean sync_folder_of(const char *path)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    gboolean is_good = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL);
+    if (fd >= 0)
+        close(fd);
+    return is_good;
+}
+
+static gboolean copy_over(const char *from, const char *to, GError **error)
+{
+    g_autofree char *dir = g_path_get_dirname(to);
+    g_autofree char *base = g_path_get_basename(to);
+    g_autofree char *part = g_strdup_printf("%s/.%s.part", dir, base);
+    int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (in < 0)
+        return dp_fail_errno(error, "opening", from);
+    struct stat st;
+    int out = open(part, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
+    gboolean is_good = out >= 0 && fstat(in, &st) == 0 && copy_bytes(in, out);
+    if (is_good) {
+        const struct timespec times[2] = { st.st_atim, st.st_mtim };
+        (void)futimens(out, times); /* a wrong time is no reason to keep the file back */
+        (void)fchmod(out, st.st_mode & 0777);
+        is_good = fsync(out) == 0;
+    }
+    int saved = errno;
+    close(in);
+    if (out >= 0 && close(out) != 0 && is_good) {
+        is_good = FALSE;
+        saved = errno;
+    }
+    if (is_good && !rename_to_free(part, to)) {
+        is_good = FALSE;
+        saved = errno;
+    }
+    if (!is_good) {
+        (void)unlink(part); /* nothing more can be done about it */
+        errno = saved;
+        return dp_fail_errno(error, "writing", to);
+    }
+    if (!sync_folder_of(to))
+        return dp_fail_errno(error, "syncing", dir);
+    return unlink(from) == 0 || dp_fail_errno(error, "removing", from);
+}
+
+gboolean dp_file_move(const char *from, const char *to, GError **error)
+{
+    assert(*from == '/');
+    assert(*to == '/');
+    if (rename_to_free(from, to))
+        return TRUE;
+    if (errno == EXDEV)
+        return copy_over(from, to, error);
+    return dp_fail_errno(error, "moving to", to);
+}

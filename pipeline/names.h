@@ -1,0 +1,28 @@
+/*
+ * names.h - which files of a watched folder are left alone, and moving the others.
+ */
+#ifndef DP_NAMES_H
+#define DP_NAMES_H
+
+#include <gio/gio.h>
+
+/* Does something that writes, downloads or synchronises leave such names behind?  Names
+ * that start with a dot, part files, lock files, Thumbs.db …; letter case does not matter.
+ * `globs` (may be NULL) are the user's own. */
+gboolean dp_name_is_ignored(const char *name, const char *const *globs);
+/* The built-in globs, NULL-terminated. */
+const char *const *dp_names_ignored(void);
+
+/* `folder` itself, or something below it? */
+gboolean dp_path_is_within(const char *path, const char *folder);
+
+/* A name below `folder` that nothing has yet: `relative`, or with ~2, ~3 … before the
+ * ending of the name.  Its folder is made.  Caller frees. */
+char *dp_path_free_name(const char *folder, const char *relative, GError **error);
+
+/* Move a file to a name that nothing has; over file systems too (copy, sync, rename,
+ * unlink).  Errors are DP_IO_ERROR: EEXIST when the name
+ * was taken meanwhile, ENOENT when the file is not there. */
+gboolean dp_file_move(const char *from, const char *to, GError **error);
+
+#endif

@@ -1,0 +1,365 @@
+/*
+ * watch_finish.c - where a file goes when its document is done, has failed, or is one that
+ * we know.
+ *
+ * The journal learns the new path before the file is renamed.  A crash between the two
+ * leaves a file in the work folder whose content the journal knows under a path that does
+ * not exist; the sweep at the next start recognises that and finishes it again.
+ */
+#include "watch.h"
+
+#include "claims.h"
+#include "names.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static gboolean is_there(const char *path)
+{
+    GStatBuf st;
+    return g_lstat(path, &st) == 0;
+}
+
+/* ---- error files ----------------------------------------------------------------------- */
+
+static char *error_path(const char *document)
+{
+    return g_strconcat(document, ".error.json", NULL);
+}
+
+static json_t *utf8(const char *text)
+{
+    g_autofree char *valid = g_utf8_make_valid(text != NULL ? text : "", -1);
+    return json_string(valid);
+}
+
+static json_t *time_json(gint64 ms)
+{
+    if (ms == 0)
+        return json_null();
+    g_autoptr(GDateTime) when = g_date_time_new_from_unix_utc(ms / 1000);
+    g_autofree char *text = when != NULL ? g_date_time_format_iso8601(when) : NULL;
+    return text != NULL ? json_string(text) : json_null();
+}
+
+static gboolean write_json(dp_watch *w, const char *path, json_t *tree)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+    (void)g_mkdir_with_parents(dir, 0755); /* publishing says what is wrong */
+    char *dump = json_dumps(tree, JSON_INDENT(2));
+    json_decref(tree);
+    g_autofree char *text = g_strconcat(dump, "\n", NULL);
+    free(dump);
+    g_autoptr(GError) error = NULL;
+    if (dp_publish(path, text, strlen(text), &error))
+        return TRUE;
+    dp_message(w->app, "error", "%s", error->message);
+    return FALSE;
+}
+
+/* The reason without the path in the work folder that nobody knows. */
+static const char *short_reason(const dp_doc *doc)
+{
+    const char *path = doc->path;
+    gsize length = strlen(path);
+    gboolean is_named =
+        strncmp(doc->reason, path, length) == 0 && doc->reason[length] == ':';
+    return is_named ? doc->reason + length + 1 + (doc->reason[length + 1] == ' ')
+                    : doc->reason;
+}
+
+static gboolean write_failure(dp_watch *w, const dp_place *place, const char *document,
+                              const dp_doc *doc)
+{
+    g_autofree char *path = error_path(document);
+    gboolean is_over = doc->state != DP_STATE_FAILED;
+    json_t *tree = json_pack("{s:o, s:o, s:s, s:o, s:o, s:i, s:o, s:s, s:I, s:o}", "file",
+                             utf8(place->relative), "origin", utf8(doc->origin), "status",
+                             doc->state == DP_STATE_FAILED        ? "failed"
+                             : doc->state == DP_STATE_QUARANTINED ? "quarantined"
+                                                                  : "no result",
+                             "code", utf8(doc->code), "reason", utf8(short_reason(doc)),
+                             "attempts", (int)doc->attempts, "next_time",
+                             is_over ? json_null() : time_json(doc->next_at), "doc_id",
+                             doc->sha256, "journal_id", (json_int_t)doc->id, "time",
+                             time_json(g_get_real_time() / 1000));
+    return write_json(w, path, tree);
+}
+
+/* ---- moving ------------------------------------------------------------------------------ */
+
+static void note_sweep(dp_watch *w)
+{
+    g_mutex_lock(&w->lock);
+    w->sweeps++;
+    g_mutex_unlock(&w->lock);
+}
+
+/* A worker and a sweep may come to the same file; one of them moves it. */
+static gboolean begin_move(dp_watch *w, gint64 id)
+{
+    g_mutex_lock(&w->lock);
+    gboolean is_first =
+        id == 0 || g_hash_table_add(w->moving, GSIZE_TO_POINTER((gsize)id));
+    g_mutex_unlock(&w->lock);
+    return is_first;
+}
+
+static void end_move(dp_watch *w, gint64 id)
+{
+    g_mutex_lock(&w->lock);
+    g_hash_table_remove(w->moving, GSIZE_TO_POINTER((gsize)id));
+    g_mutex_unlock(&w->lock);
+}
+
+static gboolean move_once(dp_watch *w, const char *folder, const dp_place *place,
+                          const char *from, gint64 id, char **moved)
+{
+    for (guint tries = 0; tries < 8 && is_there(from); tries++) {
+        g_autoptr(GError) error = NULL;
+        g_autofree char *to = dp_path_free_name(folder, place->relative, &error);
+        if (to != NULL && (id == 0 || dp_queue_set_path(w->queue, id, to, &error)) &&
+            dp_file_move(from, to, &error)) {
+            dp_claims_tidy(place->folder->path, from);
+            *moved = g_steal_pointer(&to);
+            return TRUE;
+        }
+        if (g_error_matches(error, DP_IO_ERROR, EEXIST))
+            continue; /* another watcher was faster with this name */
+        if (!is_there(from))
+            return FALSE; /* somebody finished it */
+        if (id != 0)
+            (void)dp_queue_set_path(w->queue, id, from,
+                                    NULL); /* the sweep copes without */
+        dp_message(w->app, "error", "%s", error->message);
+        note_sweep(w);
+        return FALSE;
+    }
+    return FALSE;
+}
+
+/* Move to a free name below `folder`; *moved gets it.  With a row, the journal hears first. */
+static gboolean move_to(dp_watch *w, const char *folder, const dp_place *place,
+                        const char *from, gint64 id, char **moved)
+{
+    if (!begin_move(w, id))
+        return FALSE;
+    gboolean is_moved = move_once(w, folder, place, from, id, moved);
+    end_move(w, id);
+    return is_moved;
+}
+
+static gboolean is_ours(const dp_place *place, const char *path)
+{
+    return dp_claims_relative(place->folder->path, path) != NULL;
+}
+
+static gboolean is_failed_copy(const dp_place *place, const char *path)
+{
+    return dp_path_is_within(path, place->folder->failed);
+}
+
+static void forget_target(dp_watch *w, const char *target)
+{
+    if (target == NULL)
+        return;
+    g_mutex_lock(&w->lock);
+    g_hash_table_remove(w->targets, target);
+    g_mutex_unlock(&w->lock);
+}
+
+/* ---- done ----------------------------------------------------------------------------------- */
+
+static gboolean put_away(dp_watch *w, const dp_place *place, const char *path, gint64 id)
+{
+    g_autofree char *moved = NULL;
+    switch (place->folder->on_done) {
+    case DP_DONE_KEEP:
+        return TRUE;
+    case DP_DONE_DELETE:
+        if (g_unlink(path) != 0 && errno != ENOENT) {
+            dp_message(w->app, "error", "removing %s: %s", path, g_strerror(errno));
+            note_sweep(w);
+            return FALSE;
+        }
+        dp_claims_tidy(place->folder->path, path);
+        return TRUE;
+    default:
+        return move_to(w, place->folder->done, place, path, id, &moved);
+    }
+}
+
+gboolean dp_finish_done(dp_watch *w, const dp_place *place, const dp_doc *doc)
+{
+    forget_target(w, doc->target);
+    gboolean was_failed = is_failed_copy(place, doc->path);
+    /* Routing may have moved the document already: then it is not ours any more. */
+    if (is_ours(place, doc->path) || was_failed) {
+        if (g_strcmp0(doc->status, "failed") == 0)
+            return dp_finish_failed(w, place, doc);
+        if (!put_away(w, place, doc->path, doc->id))
+            return FALSE;
+    }
+    if (was_failed) {
+        g_autofree char *path = error_path(doc->path);
+        (void)g_unlink(path); /* it may never have been written */
+    } else if (place->folder->on_done == DP_DONE_KEEP) {
+        dp_finish_accepted(place);
+    }
+    return TRUE;
+}
+
+gboolean dp_finish_failed(dp_watch *w, const dp_place *place, const dp_doc *doc)
+{
+    if (doc->state == DP_STATE_QUARANTINED)
+        forget_target(w, doc->target);
+    if (is_failed_copy(place, doc->path) && is_there(doc->path))
+        return write_failure(w, place, doc->path, doc);
+    if (place->folder->on_done == DP_DONE_KEEP && !is_ours(place, doc->path)) {
+        g_autofree char *name =
+            g_build_filename(place->folder->failed, place->relative, NULL);
+        return write_failure(w, place, name, doc);
+    }
+    if (!is_there(doc->path))
+        return TRUE; /* it was taken away: there is nothing to put anywhere */
+    g_autofree char *moved = NULL;
+    return move_to(w, place->folder->failed, place, doc->path, doc->id, &moved) &&
+           write_failure(w, place, moved, doc);
+}
+
+gboolean dp_finish_duplicate(dp_watch *w, const dp_place *place, const char *path,
+                             const dp_doc *first)
+{
+    g_autofree char *name = g_strconcat(place->relative, ".duplicate.json", NULL);
+    g_autofree char *plain = g_build_filename(place->folder->out, name, NULL);
+    gboolean is_kept = place->folder->on_done == DP_DONE_KEEP;
+    if (!is_kept || !is_there(plain)) { /* a kept file is met again at every start */
+        g_autofree char *free_name = dp_path_free_name(place->folder->out, name, NULL);
+        dp_message(w->app, "info", "%s: same content as %s, not done again",
+                   place->relative, first->origin);
+        json_t *tree = json_pack(
+            "{s:o, s:s, s:s, s:o, s:o, s:o}", "file", utf8(place->relative), "status",
+            "duplicate", "doc_id", first->sha256, "first", utf8(first->origin), "result",
+            first->target != NULL ? utf8(first->target) : json_null(), "time",
+            time_json(g_get_real_time() / 1000));
+        if (!write_json(w, free_name != NULL ? free_name : plain, tree)) {
+            note_sweep(w);
+            return FALSE;
+        }
+    }
+    return put_away(w, place, path, 0);
+}
+
+/* ---- refused ---------------------------------------------------------------------------------- */
+
+gboolean dp_finish_refused(dp_watch *w, const dp_place *place, const char *path,
+                           const char *code, const char *reason)
+{
+    g_autofree char *beside =
+        g_build_filename(place->folder->failed, place->relative, NULL);
+    g_autofree char *moved = NULL;
+    if (is_ours(place, path)) {
+        if (!move_to(w, place->folder->failed, place, path, 0, &moved))
+            return FALSE;
+        g_free(beside);
+        beside = g_strdup(moved);
+    }
+    g_autofree char *file = error_path(beside);
+    json_t *tree = json_pack("{s:o, s:o, s:s, s:s, s:o, s:i, s:n, s:o}", "file",
+                             utf8(place->relative), "origin", utf8(path), "status",
+                             "refused", "code", code, "reason", utf8(reason), "attempts",
+                             0, "next_time", "time", time_json(g_get_real_time() / 1000));
+    return write_json(w, file, tree);
+}
+
+void dp_finish_accepted(const dp_place *place)
+{
+    g_autofree char *beside =
+        g_build_filename(place->folder->failed, place->relative, NULL);
+    g_autofree char *file = error_path(beside);
+    if (is_there(file) && !is_there(beside))
+        (void)g_unlink(file); /* it spoke of a file that is no longer refused */
+}
+
+/* ---- hooks of the engine -------------------------------------------------------------------------- */
+
+static dp_recipe *find_recipe(void *user, const dp_doc *doc)
+{
+    dp_watch *w = user;
+    g_autoptr(dp_site) site = dp_watch_site(w);
+    dp_place place;
+    if (!dp_site_place(site, doc->origin, &place))
+        return NULL;
+    /* The result's folder may have been deleted since the document was added. */
+    if (doc->target != NULL) {
+        g_autofree char *dir = g_path_get_dirname(doc->target);
+        (void)g_mkdir_with_parents(dir, 0755);
+    }
+    return dp_recipe_ref(place.recipe);
+}
+
+static void on_done(void *user, const dp_doc *claimed, const json_t *result)
+{
+    dp_watch *w = user;
+    /* The row as it was claimed knows nothing of the result, nor where routing moved it. */
+    g_autoptr(dp_doc) doc = dp_queue_get(w->queue, claimed->id, NULL);
+    if (doc == NULL) {
+        note_sweep(w);
+        return;
+    }
+    g_autoptr(dp_site) site = dp_watch_site(w);
+    dp_place place;
+    if (!dp_site_place(site, doc->origin, &place)) {
+        dp_message(w->app, "warning",
+                   "%s: done, but its folder is not watched any more; the file "
+                   "stays at %s",
+                   doc->origin, doc->path);
+        return;
+    }
+    dp_message(w->app, "info", "%s: %s, %u page%s in %.1f s", doc->origin, doc->status,
+               doc->pages, doc->pages == 1 ? "" : "s", (double)doc->work_ms / 1000);
+    (void)dp_finish_done(w, &place, doc); /* the sweep comes back to it */
+}
+
+static void on_failed(void *user, const dp_doc *doc)
+{
+    dp_watch *w = user;
+    if (doc->state == DP_STATE_SETTLED) {
+        dp_message(w->app, "warning", "%s: %s; tried again, this does not count",
+                   doc->origin, doc->reason);
+        return;
+    }
+    const char *reason = short_reason(doc);
+    g_autofree char *more =
+        doc->state == DP_STATE_QUARANTINED
+            ? g_strdup("quarantined")
+            : g_strdup_printf("next try in %" G_GINT64_FORMAT " s",
+                              MAX(0, (doc->next_at - g_get_real_time() / 1000) / 1000));
+    dp_message(w->app, "error", "%s: %s (%s; attempt %u, %s)", doc->origin, reason,
+               doc->code, doc->attempts, more);
+    g_autoptr(dp_site) site = dp_watch_site(w);
+    dp_place place;
+    if (dp_site_place(site, doc->origin, &place))
+        (void)dp_finish_failed(w, &place, doc);
+}
+
+static void on_twin(void *user, const dp_doc *doc, gint64 twin)
+{
+    dp_watch *w = user;
+    g_autoptr(dp_site) site = dp_watch_site(w);
+    g_autoptr(dp_doc) first = dp_queue_get(w->queue, twin, NULL);
+    dp_place place;
+    if (first != NULL && dp_site_place(site, doc->origin, &place))
+        (void)dp_finish_duplicate(w, &place, doc->path, first);
+}
+
+dp_job_hooks dp_watch_hooks(dp_watch *watch)
+{
+    return (dp_job_hooks){ .user = watch,
+                           .recipe = find_recipe,
+                           .on_failed = on_failed,
+                           .on_done = on_done,
+                           .on_twin = on_twin };
+}

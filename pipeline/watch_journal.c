@@ -1,0 +1,295 @@
+/*
+ * watch_journal.c - what was taken goes into the journal, or is recognised by it.
+ *
+ * A name for the result is chosen here, once: no result that is there or is promised to
+ * another document is ever overwritten.
+ */
+#include "watch_parts.h"
+
+#include "names.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { ADD_ATTEMPTS_MAX = 5, TARGETS_MAX = 10000 };
+#define STALL_US     (5 * G_USEC_PER_SEC)   /* first wait after a temporary error … */
+#define STALL_MAX_US (300 * G_USEC_PER_SEC) /* … doubling up to this */
+
+/* Errors that go away by themselves. */
+gboolean dp_errno_is_passing(int code)
+{
+    return code == EBUSY || code == ETXTBSY || code == ESTALE || code == EMFILE ||
+           code == ENFILE || code == ENOMEM || code == EAGAIN || code == EINTR ||
+           code == ENOSPC || code == EDQUOT;
+}
+
+void dp_taken_free(gpointer data)
+{
+    taken *t = data;
+    g_free(t->path);
+    g_free(t->relative);
+    g_free(t);
+}
+
+void dp_folder_push(dp_folder *f, char *path, char *relative, gboolean is_recovered)
+{
+    taken *t = g_new0(taken, 1);
+    *t = (taken){ .path = path, .relative = relative, .is_recovered = is_recovered };
+    g_queue_push_tail(&f->adds, t);
+}
+
+static dp_doc *row_of(dp_watch *w, const char *path)
+{
+    dp_filter filter = { .lane = w->lane, .path = path };
+    g_autoptr(GPtrArray) rows = dp_queue_list(w->queue, &filter, NULL);
+    for (guint i = 0; rows != NULL && i < rows->len; i++) {
+        dp_doc *doc = g_ptr_array_index(rows, i);
+        if (strcmp(doc->path, path) == 0)
+            return dp_queue_get(w->queue, doc->id, NULL);
+    }
+    return NULL;
+}
+
+static gboolean is_promised(dp_watch *w, GPtrArray *rows, const char *target)
+{
+    g_mutex_lock(&w->lock);
+    gboolean is_there = g_hash_table_contains(w->targets, target);
+    g_mutex_unlock(&w->lock);
+    for (guint i = 0; !is_there && rows != NULL && i < rows->len; i++) {
+        const dp_doc *doc = g_ptr_array_index(rows, i);
+        is_there = g_strcmp0(doc->target, target) == 0;
+    }
+    return is_there;
+}
+
+/* A name for the result that no result has, nor is promised to a document under way: a
+ * scanner that begins again at scan0001.pdf must not overwrite. */
+static char *choose_target(dp_watch *w, const dp_place *place, const char *origin,
+                           GError **error)
+{
+    dp_filter filter = { .lane = w->lane,
+                         .path = origin,
+                         .states =
+                             ((1u << DP_STATE_COUNT) - 1) & ~(1u << DP_STATE_ROUTED) };
+    g_autoptr(GPtrArray) rows = dp_queue_list(w->queue, &filter, error);
+    if (rows == NULL)
+        return NULL;
+    for (guint n = 1; n <= TARGETS_MAX; n++) {
+        g_autofree char *name =
+            n == 1 ? g_strdup_printf("%s/%s.json", place->folder->out, place->relative)
+                   : g_strdup_printf("%s/%s~%u.json", place->folder->out, place->relative,
+                                     n);
+        struct stat st;
+        if (lstat(name, &st) != 0 && !is_promised(w, rows, name))
+            return g_steal_pointer(&name);
+    }
+    g_set_error(error, DP_QUEUE_ERROR, DP_QUEUE_LIMIT,
+                "%s: %d results of this name wait in %s", place->relative, TARGETS_MAX,
+                place->folder->out);
+    return NULL;
+}
+
+/* Watchers that share a folder for results choose one after the other. */
+static int lock_out(const dp_place *place, GError **error)
+{
+    g_autofree char *dir = g_path_get_dirname(place->relative);
+    g_autofree char *full = g_build_filename(place->folder->out, dir, NULL);
+    g_autofree char *path = g_build_filename(place->folder->out, ".docvl.lock", NULL);
+    int fd = -1;
+    if (g_mkdir_with_parents(full, 0755) == 0)
+        fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd >= 0 && flock(fd, LOCK_EX) == 0)
+        return fd;
+    int code = errno;
+    g_set_error(error, DP_QUEUE_ERROR,
+                dp_errno_is_passing(code) || code == ENOENT ? DP_QUEUE_IO
+                                                            : DP_QUEUE_STATE,
+                "%s: %s", place->folder->out, g_strerror(code));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static gboolean add_to_journal(dp_folder *f, const taken *t, const char *origin,
+                               const dp_place *place, dp_added *added, GError **error)
+{
+    dp_watch *w = f->watch;
+    dp_stamp stamp;
+    char sha256[65];
+    if (!dp_stamp_file(t->path, &stamp, error))
+        return FALSE;
+    if (!dp_queue_known_hash(w->queue, w->lane, t->path, &stamp, sha256) &&
+        !dp_hash_file(t->path, sha256, &stamp, error))
+        return FALSE;
+    int lock = lock_out(place, error);
+    if (lock < 0)
+        return FALSE;
+    g_autofree char *target = choose_target(w, place, origin, error);
+    dp_arrival arrival = {
+        .lane = w->lane,
+        .path = t->path,
+        .origin = origin,
+        .target = target,
+        .profile = place->settings->profile,
+        .sha256 = sha256,
+        .recipe = dp_recipe_sha256(place->recipe),
+        .stamp = stamp,
+        .priority = place->settings->priority,
+    };
+    gboolean is_good = target != NULL && dp_queue_add(w->queue, &arrival, added, error);
+    if (is_good && added->how == DP_ADD_NEW) {
+        g_mutex_lock(&w->lock);
+        g_hash_table_add(w->targets, g_steal_pointer(&target));
+        g_mutex_unlock(&w->lock);
+    }
+    close(lock);
+    return is_good;
+}
+
+static void count_added(dp_folder *f, gboolean is_duplicate)
+{
+    g_mutex_lock(&f->lock);
+    f->counts.added += !is_duplicate;
+    f->counts.duplicates += is_duplicate;
+    g_mutex_unlock(&f->lock);
+}
+
+/* The journal knows this very file: a crash came between the journal and the move. */
+static gboolean finish_known(dp_folder *f, const dp_place *place, const dp_doc *doc)
+{
+    if (doc->state == DP_STATE_ROUTED)
+        return dp_finish_done(f->watch, place, doc);
+    if (doc->state == DP_STATE_FAILED || doc->state == DP_STATE_QUARANTINED)
+        return dp_finish_failed(f->watch, place, doc);
+    dp_runner_wake(f->watch->runner);
+    return TRUE;
+}
+
+/* The content is known under another path. */
+static gboolean meet_twin(dp_folder *f, const taken *t, const dp_place *place,
+                          const dp_doc *first, GError **error)
+{
+    dp_watch *w = f->watch;
+    gint64 id = first->id;
+    struct stat st;
+    gboolean is_gone = lstat(first->path, &st) != 0;
+    gboolean is_failed =
+        first->state == DP_STATE_FAILED || first->state == DP_STATE_QUARANTINED;
+    /* Its file is gone before the end, or left the work folder only on paper (a crash): this
+     * file stands in for it. */
+    if (is_gone && (t->is_recovered || (first->state != DP_STATE_ROUTED && !is_failed))) {
+        if (!dp_queue_set_path(w->queue, id, t->path, error))
+            return FALSE;
+        g_autoptr(dp_doc) now = dp_queue_get(w->queue, id, error);
+        return now != NULL && finish_known(f, place, now);
+    }
+    if (!is_failed || f->claims == NULL) {
+        count_added(f, TRUE);
+        return dp_finish_duplicate(w, place, t->path, first);
+    }
+    /* Somebody brings a document again that failed: another try, at once. */
+    guint count = 0;
+    dp_retry which =
+        first->state == DP_STATE_FAILED ? DP_RETRY_FAILED : DP_RETRY_QUARANTINED;
+    g_autofree char *old = g_strdup(first->path);
+    if (!dp_queue_set_path(w->queue, id, t->path, error) ||
+        !dp_queue_retry(w->queue, w->lane, id, which, &count, error))
+        return FALSE;
+    char sha256[65];
+    dp_stamp stamp;
+    if (!is_gone && dp_path_is_within(old, place->folder->failed) &&
+        dp_hash_file(old, sha256, &stamp, NULL) && strcmp(sha256, first->sha256) == 0)
+        (void)unlink(old); /* the same bytes are at t->path */
+    g_autofree char *note = g_strconcat(old, ".error.json", NULL);
+    if (dp_path_is_within(old, place->folder->failed))
+        (void)unlink(note);
+    dp_message(w->app, "info", "%s: failed before, tried again", t->relative);
+    dp_runner_wake(w->runner);
+    return TRUE;
+}
+
+/* TRUE: the journal has it.  FALSE without error: try again later. */
+static gboolean add_one(dp_folder *f, const taken *t, GError **error)
+{
+    g_autofree char *origin = NULL;
+    g_autoptr(dp_site) site = NULL;
+    dp_place place;
+    if (!dp_folder_place(f, t->relative, &origin, &site, &place))
+        return FALSE; /* the folder is about to be stopped; the next watcher finds the file */
+    if (t->is_recovered) {
+        g_autoptr(dp_doc) known = row_of(f->watch, t->path);
+        if (known != NULL)
+            return finish_known(f, &place, known);
+    }
+    dp_added added;
+    if (!add_to_journal(f, t, origin, &place, &added, error))
+        return FALSE;
+    if (added.how == DP_ADD_NEW || added.how == DP_ADD_FORCED) {
+        count_added(f, FALSE);
+        dp_runner_wake(f->watch->runner);
+        return TRUE;
+    }
+    g_autoptr(dp_doc) doc = dp_queue_get(f->watch->queue, added.id, error);
+    if (doc == NULL)
+        return FALSE;
+    if (strcmp(doc->path, t->path) != 0)
+        return meet_twin(f, t, &place, doc, error);
+    if (f->claims == NULL)
+        return TRUE; /* a file that stays where it is, known from an earlier run */
+    return finish_known(f, &place, doc);
+}
+
+/* Not into the journal: later, or not at all. */
+static gboolean is_given_up(dp_folder *f, taken *t, const GError *error)
+{
+    struct stat st;
+    if (lstat(t->path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        return TRUE; /* taken away, or finished by another watcher */
+    const char *text = error != NULL ? error->message : "its place is not ready";
+    gboolean is_passing_now = error == NULL || f->claims == NULL ||
+                              dp_error_is_temporary(error) ||
+                              g_error_matches(error, DP_QUEUE_ERROR, DP_QUEUE_BUSY) ||
+                              g_error_matches(error, DP_QUEUE_ERROR, DP_QUEUE_FULL) ||
+                              g_error_matches(error, DP_QUEUE_ERROR, DP_QUEUE_IO);
+    if (is_passing_now) {
+        if (t->stalls++ % 10 == 0)
+            dp_message(f->watch->app, "warning", "%s: %s; tried again", t->relative,
+                       text);
+        t->due_us = dp_now_us() + MIN(STALL_US << MIN(t->stalls - 1, 6), STALL_MAX_US);
+        return FALSE;
+    }
+    if (++t->attempts < ADD_ATTEMPTS_MAX) {
+        dp_message(f->watch->app, "error", "%s: %s (attempt %u)", t->relative, text,
+                   t->attempts);
+        t->due_us = dp_now_us() + MAX(dp_backoff_ms(t->attempts), 0) * 1000;
+        return FALSE;
+    }
+    t->due_us = dp_now_us() + STALL_MAX_US; /* should moving it fail as well */
+    g_autofree char *origin = NULL;
+    g_autoptr(dp_site) site = NULL;
+    dp_place place;
+    return dp_folder_place(f, t->relative, &origin, &site, &place) &&
+           dp_finish_refused(f->watch, &place, t->path, "io", text);
+}
+
+void dp_folder_add_all(dp_folder *f, gint64 *next)
+{
+    guint count = g_queue_get_length(&f->adds);
+    *next = G_MAXINT64;
+    for (guint i = 0; i < count && g_atomic_int_get(&f->is_stopping) == 0; i++) {
+        taken *t = g_queue_pop_head(&f->adds);
+        g_autoptr(GError) error = NULL;
+        if (t->due_us <= dp_now_us() &&
+            (add_one(f, t, &error) || is_given_up(f, t, error))) {
+            dp_taken_free(t);
+            if (i % 16 == 0)
+                dp_folder_beat(f);
+            continue;
+        }
+        *next = MIN(*next, t->due_us);
+        g_queue_push_tail(&f->adds, t);
+    }
+}
