@@ -68,6 +68,10 @@ static void on_start(GMarkupParseContext *context, const char *name, const char 
                     b->file, DX_XML_ELEMENTS_MAX);
         return;
     }
+    if (b->at == NULL && b->root != NULL) { /* GMarkup takes fragments */
+        g_set_error(error, DX_ERROR, DX_SOURCE, "%s: more than one root element", b->file);
+        return;
+    }
     element *e = g_new0(element, 1);
     e->name = g_strdup(local_name(name));
     e->text = g_string_new(NULL);
