@@ -93,6 +93,24 @@ static char *program_dir(void)
     return path != NULL ? g_path_get_dirname(path) : g_strdup(".");
 }
 
+/* Where our data lies: in the source tree two folders up from a program in the build tree
+ * (`tree`), in the share folder of the prefix that the program stands in, or where it was
+ * built to be installed.  `probe` is a file that must be there. */
+static char *data_dir(const char *tree, const char *installed, const char *probe)
+{
+    g_autofree char *here = program_dir();
+    char *places[] = { g_build_filename(here, "..", "..", tree, NULL),
+                       g_build_filename(here, "..", "share", "docvl", installed, NULL) };
+    char *found = NULL;
+    for (gsize i = 0; i < G_N_ELEMENTS(places); i++) {
+        g_autofree char *file = g_build_filename(places[i], probe, NULL);
+        if (found == NULL && g_file_test(file, G_FILE_TEST_EXISTS))
+            found = g_canonicalize_filename(places[i], NULL);
+        g_free(places[i]);
+    }
+    return found != NULL ? found : g_build_filename(DOCVL_DATADIR, installed, NULL);
+}
+
 char *dp_model_dir(const dp_app *app)
 {
     if (app->model_dir != NULL)
@@ -100,12 +118,7 @@ char *dp_model_dir(const dp_app *app)
     const char *env = g_getenv("DOCVL_MODEL");
     if (env != NULL && *env != '\0')
         return g_strdup(env);
-    g_autofree char *here = program_dir();
-    g_autofree char *tree = g_build_filename(here, "..", "..", "model", "nano", NULL);
-    g_autofree char *config = g_build_filename(tree, "config.json", NULL);
-    if (g_file_test(config, G_FILE_TEST_EXISTS))
-        return g_canonicalize_filename(tree, NULL);
-    return g_build_filename(DOCVL_DATADIR, "model", NULL);
+    return data_dir("model/nano", "model", "config.json");
 }
 
 char **dp_schema_dirs(void)
@@ -118,13 +131,7 @@ char **dp_schema_dirs(void)
             if (**part != '\0')
                 g_ptr_array_add(dirs, g_strdup(*part));
     }
-    g_autofree char *here = program_dir();
-    g_autofree char *tree = g_build_filename(here, "..", "..", "schemas", NULL);
-    g_autofree char *probe = g_build_filename(tree, "invoice.yaml", NULL);
-    if (g_file_test(probe, G_FILE_TEST_EXISTS))
-        g_ptr_array_add(dirs, g_canonicalize_filename(tree, NULL));
-    else
-        g_ptr_array_add(dirs, g_build_filename(DOCVL_DATADIR, "schemas", NULL));
+    g_ptr_array_add(dirs, data_dir("schemas", "schemas", "invoice.yaml"));
     g_ptr_array_add(dirs, NULL);
     return (char **)g_ptr_array_free(dirs, FALSE);
 }

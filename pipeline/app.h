@@ -52,7 +52,8 @@ void dp_progress_end(const dp_app *app);
 /* Limits from options and environment into app->limits. */
 gboolean dp_limits_read(dp_app *app, GError **error);
 
-/* Folders: option, environment, build tree, installed.  Caller frees. */
+/* Folders: option, environment, build tree, beside the program's prefix, installed.  Caller
+ * frees. */
 char *dp_model_dir(const dp_app *app);
 char **dp_schema_dirs(void);
 

@@ -58,7 +58,7 @@ typedef struct dp_render_opts {
 } dp_render_opts;
 
 /* The program that would be started: `worker` if not NULL, $DOCVL_RENDER, beside our own
- * program, the installed one.  Caller frees. */
+ * program or in the libexec folder of its prefix, the installed one.  Caller frees. */
 char *dp_render_path(const char *worker);
 
 typedef struct dp_document dp_document;

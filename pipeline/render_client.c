@@ -232,10 +232,17 @@ char *dp_render_path(const char *worker)
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
     if (self != NULL) {
         g_autofree char *folder = g_path_get_dirname(self);
-        char *beside = g_build_filename(folder, "docvl-render", NULL);
-        if (access(beside, X_OK) == 0)
-            return beside;
-        g_free(beside);
+        char *places[] = { g_build_filename(folder, "docvl-render", NULL),
+                           g_build_filename(folder, "..", "libexec", "docvl",
+                                            "docvl-render", NULL) };
+        char *found = NULL;
+        for (gsize i = 0; i < G_N_ELEMENTS(places); i++) {
+            if (found == NULL && access(places[i], X_OK) == 0)
+                found = g_canonicalize_filename(places[i], NULL);
+            g_free(places[i]);
+        }
+        if (found != NULL)
+            return found;
     }
     return g_strdup(DP_LIBEXECDIR "/docvl-render");
 }
