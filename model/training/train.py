@@ -8,7 +8,7 @@ from docgen.canvas import Page as _Page
 from docgen.canvas import CHARS, CIDX
 NCLS = len(CHARS) + 1
 ap = argparse.ArgumentParser()
-ap.add_argument("--stage", default="tile"); ap.add_argument("--limit", type=float, default=520); ap.add_argument("--resume", default="")
+ap.add_argument("--stage", default="doc", choices=("doc", "read", "both")); ap.add_argument("--limit", type=float, default=520); ap.add_argument("--resume", default="")
 ap.add_argument("--out", default="/tmp/out"); ap.add_argument("--scale", type=float, default=1); ap.add_argument("--lr", type=float, default=2e-3)
 ap.add_argument("--workers", type=int, default=15); ap.add_argument("--compile", type=int, default=1); ap.add_argument("--dev", default="cuda")
 ap.add_argument("--decay_from", type=float, default=1.); ap.add_argument("--warm", type=int, default=200); ap.add_argument("--seed", type=int, default=0); ap.add_argument("--state", default="/tmp/nano_state.pt")
@@ -97,18 +97,22 @@ def task_of(p, r, force=None):
     return (enc("Page text:\n" + sh.text + "\n\n") if given and force != "extract" or force and given else []) + enc(q[0]), enc(q[1]), blank and force is None
 def sequence(q, t): return head_ids, enc("\n") + q + enc("\n\n") + [ASST] + enc(":"), t + [EOS]
 
-KINDS = {"tile": (512, 512, 0, 0), "one": (512, 512, 1, 1), "rec2": (512, 992, 1, 2), "rec3": (512, 1472, 1, 3), "page": (992, 1472, 2, 3), "land": (1472, 992, 3, 2), "sq": (992, 992, 2, 2), "text": (992, 1403, -1, -1), "t1": (1, 1, -1, -1), "t2": (1, 1, -1, -1), "t3": (1, 1, -1, -1)}   # text: no picture at all; tiles overlap by 32 pixels
-LEN = {"tile": 288, "one": 320, "rec2": 640, "rec3": 896, "page": 1472, "land": 1216, "sq": 960, "text": 1472, "t1": 704, "t2": 1280, "t3": 2176}
-BATCH = {"tile": 128, "one": 64, "rec2": 40, "rec3": 28, "page": 16, "land": 16, "sq": 22, "text": 48, "t1": 112, "t2": 64, "t3": 36}
+KINDS = {"cut": (512, 512, 0, 0), "tile": (512, 512, 0, 0), "one": (512, 512, 1, 1), "rec2": (512, 992, 1, 2), "rec3": (512, 1472, 1, 3), "page": (992, 1472, 2, 3), "land": (1472, 992, 3, 2), "sq": (992, 992, 2, 2), "text": (992, 1403, -1, -1), "t1": (1, 1, -1, -1), "t2": (1, 1, -1, -1), "t3": (1, 1, -1, -1)}   # text: no picture at all; tiles overlap by 32 pixels
+LEN = {"cut": 0, "tile": 288, "one": 320, "rec2": 640, "rec3": 896, "page": 1472, "land": 1216, "sq": 960, "text": 1472, "t1": 704, "t2": 1280, "t3": 2176}
+BATCH = {"cut": 192, "tile": 128, "one": 64, "rec2": 40, "rec3": 28, "page": 16, "land": 16, "sq": 22, "text": 48, "t1": 112, "t2": 64, "t3": 36}
 BATCH = {k: max(1, int(v * a.scale)) for k, v in BATCH.items()}
-STAGES = {"doc": {"tile": 56, "t1": 6, "t2": 10, "t3": 5, "rec2": 16, "page": 26}}
-def mix_now(): return STAGES["doc"]
-DOCS = [k for k in docgen.KINDS if not str(k).startswith("receipt")]; RECS = [k for k in docgen.KINDS if str(k).startswith("receipt")]
+STAGES = {"doc": {"tile": 56, "t1": 6, "t2": 10, "t3": 5, "rec2": 16, "page": 26},
+          "read": {"cut": 86, "t2": 6, "rec2": 4, "page": 4},          # the tower: dense reading of tiles cut from whole documents
+          "both": {"cut": 34, "t1": 15, "t2": 32, "t3": 15, "rec2": 2, "page": 2}}
+def mix_now(): return STAGES[a.stage]
+DOCS = [k for k in docgen.KINDS if not str(k).startswith("receipt")]; RECS = [k for k in docgen.KINDS if str(k).startswith("receipt")]; TRADE = [k for k in docgen.KINDS if str(k).split(".")[0] in ("invoice", "order")]
 def pick(r, ks):
     return r.choices(ks, [docgen.KINDS[k] for k in ks])[0]
 def draw(kind, r):
     w, h, gw, gh = KINDS[kind]; x = r.random()
-    if kind == "text": return docgen.make(r, size=(512, r.randint(700, 1400)) if x < .33 else (992, 1403), kind=pick(r, RECS if x < .33 else DOCS), geometry=0), w, h
+    if kind == "text":
+        ks = RECS if x < .33 else TRADE if x < .72 else DOCS
+        return docgen.make(r, size=(512, r.randint(700, 1400)) if ks is RECS else r.choice([(992, 1403), (992, 1403), (992, 1284), (744, 1052)]), kind=pick(r, ks), geometry=0), w, h
     if kind in ("tile", "one"): return docgen.random_text(r, w, h, r.choice([30, 80, 160, 300, 450])), w, h
     if kind in ("rec2", "rec3"):
         hh = h - r.choice([0, 0, r.randint(0, 200)])
@@ -116,19 +120,40 @@ def draw(kind, r):
     if x < .18: return docgen.random_text(r, w, h, r.randint(200, 3200)), w, h
     ww, hh = (w, r.choice([1403, 1403, 1284, h])) if kind == "page" else (r.choice([1403, w]), h) if kind == "land" else (w, h)
     return docgen.make(r, pick(r, DOCS), (ww, hh)), w, h
+LEAST = 5.5                    # capitals of fewer pixels are not judged
 def labels(ch, ox, oy, w, h):
     """What every anchor (4 pixels wide, one patch high) should name: the nearest character within 4 pixels of its middle.
     [h/16, w/4, 5]: class (0 none, -1 not judged: between 4 and 6 pixels), x from the anchor / 4, y from the patch's middle / 16, height / 32, gap behind.
     A character near a patch's upper or lower edge belongs to both patches; duplicates are merged by their places when reading."""
-    L = np.zeros((h // 16, w // 4, 5), np.float32); D = np.full((h // 16, w // 4), 99, np.float32)
-    for x, y, k, cap, gap in ch:
-        x += ox; y += oy; i0 = int(y // 16); fy = y / 16 - i0; j0 = int(x // 4)
-        for i in (i0, i0 - 1 if fy < .25 else i0 + 1 if fy > .75 else -1):
-            if not 0 <= i < h // 16: continue
-            for j in range(max(0, j0 - 2), min(w // 4, j0 + 3)):
-                dx = x - 4 * j - 2; d = abs(dx) + (0 if i == i0 else 1.)
-                if d < D[i, j] and abs(dx) < 6: D[i, j] = d; L[i, j] = k if abs(dx) <= 4 else -1, dx / 4, (y - 16 * i - 8) / 16, cap / 32, gap
-    return L
+    rows, cols = h // 16, w // 4; L = np.zeros((rows * cols, 5), np.float16)
+    if not len(ch): return L.reshape(rows, cols, 5)
+    c = np.asarray(ch, np.float64); x, y = c[:, 0] + ox, c[:, 1] + oy; i0 = np.floor(y / 16).astype(int); fy = y / 16 - i0; j0 = np.floor(x / 4).astype(int)
+    other = np.where(fy < .25, i0 - 1, np.where(fy > .75, i0 + 1, -1)); n = len(c); k = np.arange(n)
+    row = np.concatenate((i0, other)); who = np.concatenate((k, k)); far = np.repeat((0., 1.), n)
+    col = j0[who][:, None] + np.arange(-2, 3); row = np.repeat(row[:, None], 5, 1); far = np.repeat(far[:, None], 5, 1); who = np.repeat(who[:, None], 5, 1)
+    dx = x[who] - 4 * col - 2; ok = (row >= 0) & (row < rows) & (col >= 0) & (col < cols) & (np.abs(dx) < 6)
+    row, col, far, who, dx = (q[ok] for q in (row, col, far, who, dx)); at = row * cols + col; d = np.abs(dx) + far
+    o = np.lexsort((d, at)); at, who, dx, row = (q[o] for q in (at, who, dx, row))
+    f = np.nonzero(np.append(True, at[1:] != at[:-1]))[0]; at, who, dx, row = at[f], who[f], dx[f], row[f]; cls = np.where(np.abs(dx) > 4, -1, c[who, 2]); cls = np.where(c[who, 3] < LEAST, -1, cls)
+    L[at] = np.stack((cls, dx / 4, (y[who] - 16 * row - 8) / 16, c[who, 3] / 32, c[who, 4]), 1); return L.reshape(rows, cols, 5)
+def cuts(r):
+    """Tiles of one document at the geometry of the program's tilings, for dense reading: (image, labels)."""
+    x = r.random()
+    if x < .14: p = docgen.random_text(r, 512, 512, r.choice([30, 80, 160, 300, 450]))
+    elif x < .32: p = docgen.random_text(r, *r.choice([(992, 1403), (992, 1403), (1240, 1754)]), r.randint(900, 6000))
+    elif x < .65:
+        w = r.choice([512, 512, r.randint(360, 512), r.randint(512, 1000)]); p = docgen.make(r, pick(r, RECS), (w, min(2200, int(w * r.uniform(1.1, 3.4)))))
+    else: p = docgen.make(r, pick(r, DOCS), r.choices([(992, 1403), (992, 1284), (1403, 992), (1240, 1754), (1488, 2105), (744, 1052)], [44, 6, 3, 20, 15, 12])[0])
+    im = np.asarray(p.img, np.uint8); h, w = im.shape; ch = np.asarray(p.chars, np.float64).reshape(-1, 5); out = []
+    sx, sy = (0, 0) if r.random() < .4 else (r.randint(-40, 479), r.randint(-40, 479))
+    spots = [(tx, ty) for ty in range(-sy, max(1, h - 32), 480) for tx in range(-sx, max(1, w - 32), 480)]; r.shuffle(spots)
+    for tx, ty in spots:
+        here = ch[(ch[:, 0] >= tx - 6) & (ch[:, 0] < tx + 518) & (ch[:, 1] >= ty - 16) & (ch[:, 1] < ty + 528)]
+        if r.random() > .03 + len(here) / 160: continue
+        t = np.full((512, 512), 127, np.uint8); x0, y0, x1, y1 = max(0, tx), max(0, ty), min(w, tx + 512), min(h, ty + 512)
+        t[y0 - ty: y1 - ty, x0 - tx: x1 - tx] = im[y0:y1, x0:x1]; out.append((t, labels(here, -tx, -ty, 512, 512)))
+        if len(out) == 6: break
+    return out
 def fill(kind, q, t):
     ids = np.full(LEN[kind] + 1, PAD, np.int64); ids[: len(q) + len(t)] = q + t
     mask = np.zeros(LEN[kind] + 1, np.bool_); mask[len(q): len(q) + len(t)] = True
@@ -162,7 +187,7 @@ def sample(kind, r, force=None):
             t = t[: LEN[kind] - len(q)]
             break
     im = np.full((h, w), 127, np.uint8); pw, ph = p.img.size; ox, oy = (w - pw) // 2, (h - ph) // 2
-    if blank: return im, np.zeros((h // 16, w // 4, 5), np.float32), *fill(kind, q, t), (q, t, p)
+    if blank: return im, np.zeros((h // 16, w // 4, 5), np.float16), *fill(kind, q, t), (q, t, p)
     im[oy: oy + ph, ox: ox + pw] = np.asarray(p.img, np.uint8)
     return im, labels(p.chars, ox, oy, w, h), *fill(kind, q, t), (q, t, p)
 class Stream(torch.utils.data.IterableDataset):
@@ -189,6 +214,12 @@ class Stream(torch.utils.data.IterableDataset):
                 I = np.full((len(xs), LEN[k] + 1), PAD, np.int64); K = np.zeros((len(xs), LEN[k] + 1), np.bool_)
                 for n, (ids, mask) in enumerate(xs): I[n, : len(ids)] = ids; K[n, : len(ids)] = mask
                 yield (k, torch.zeros(1), torch.zeros(1), torch.from_numpy(I), torch.from_numpy(K)); continue
+            if k == "cut":
+                while len(xs) < BATCH[k]:
+                    try: limit(4); xs += cuts(r)
+                    except Exception as e:
+                        if r.random() < .01: print("sample failed", k, repr(e), flush=True)
+                limit(0); xs = xs[: BATCH[k]]; yield (k, torch.from_numpy(np.stack([x[0] for x in xs])), torch.from_numpy(np.stack([x[1] for x in xs])), torch.zeros(1), torch.zeros(1)); continue
             while len(xs) < BATCH[k]:
                 try: limit(4); xs.append(sample(k, r))
                 except Exception as e:
@@ -197,23 +228,40 @@ class Stream(torch.utils.data.IterableDataset):
             yield (k, *[torch.from_numpy(np.stack(c)) for c in list(zip(*xs[: BATCH[k]]))[:4]])
 
 # ---- scan noise and tiles, on the device -------------------------------------------------------------
+_D = torch.tensor([[math.sqrt((1 if i == 0 else 2) / 8) * math.cos((2 * j + 1) * i * math.pi / 16) for j in range(8)] for i in range(8)])
+_Q = torch.tensor([[16, 11, 10, 16, 24, 40, 51, 61], [12, 12, 14, 19, 26, 58, 60, 55], [14, 13, 16, 24, 40, 57, 69, 56], [14, 17, 22, 29, 51, 87, 80, 62],
+                   [18, 22, 37, 56, 68, 109, 103, 77], [24, 35, 55, 64, 81, 104, 113, 92], [49, 64, 78, 87, 103, 121, 120, 101], [72, 92, 95, 98, 112, 100, 103, 99]]) / 255.
+def jpeg(y, scale):
+    """What JPEG leaves of pictures, per picture at a scale of the standard table."""
+    B, H, W = y.shape; d = _D.to(y); q = _Q.to(y) * scale[..., None, None]; b = y.view(B, H // 8, 8, W // 8, 8).transpose(2, 3) - .5
+    c = d @ b @ d.T; b = d.T @ (torch.round(c / q) * q) @ d; return (b + .5).transpose(2, 3).reshape(B, H, W)
 def degrade(im):
     B, H, W = im.shape; dev = im.device; u = lambda *s: torch.rand(*s, device=dev); R = lambda lo, hi: u(B, 1, 1) * (hi - lo) + lo; on = lambda p: (u(B, 1, 1) < p).float()
-    x = im.float() / 255
-    x = 1 - (1 - x) * (1 - on(.5) * R(0, .55))                                  # faint print
+    x0 = x = im.float() / 255; clean = u(B, 1, 1) < .22
+    grow = lambda z: -F.max_pool2d(-z[:, None], 3, 1, 1)[:, 0]; light = lambda z: F.max_pool2d(z[:, None], 3, 1, 1)[:, 0]
+    x = x + on(.14) * R(.1, .8) * (grow(x) - x); x = x + on(.12) * R(.1, .5) * (light(x) - x)             # heavy and thin print
+    x = 1 - (1 - x) * (1 - on(.4) * R(0, .55))                                  # faint print
+    x = 1 - (1 - x) * (1 - on(.14) * R(.2, 1) * (u(B, H, 1) < R(0, .07)).float())                         # rows and columns that the print head missed
+    x = 1 - (1 - x) * (1 - on(.05) * R(.2, 1) * (u(B, 1, W) < .015).float())
+    band = F.interpolate(u(B, 1, H // 32, 1), (H, W), mode="bicubic", align_corners=False)[:, 0]
+    x = 1 - (1 - x) * (1 - on(.08) * R(.1, .7) * band.clamp(0, 1))                                         # fading in bands
     lowf = F.interpolate(u(B, 1, 6, 5), (H, W), mode="bicubic", align_corners=False)[:, 0]
-    x = x * (1 - on(.4) * R(0, .35) * lowf)                                     # uneven light
-    spots = F.interpolate((u(B, 1, H // 8, W // 8)), (H, W), mode="bilinear")[:, 0]
-    x = x + on(.15) * R(.1, .5) * (1 - x) * (spots > .75).float()               # worn ink
-    s = torch.where(u(B) < .6, u(B) * 1.0 + .25, torch.full((B,), 1e-3, device=dev)); k = torch.arange(-4, 5, device=dev).float()
+    x = x * (1 - on(.35) * R(0, .4) * lowf)                                     # uneven light
+    for step, part in ((8, .08), (3, .1)):                                      # worn and broken ink
+        spots = F.interpolate((u(B, 1, H // step, W // step)), (H, W), mode="bilinear")[:, 0]
+        x = x + on(part) * R(.1, .7) * (1 - x) * (spots > R(.62, .85)).float()
+    s = torch.where(u(B) < .5, u(B) * 1.0 + .25, torch.full((B,), 1e-3, device=dev)); k = torch.arange(-4, 5, device=dev).float()
     w = torch.exp(-k[None] ** 2 / (2 * s[:, None] ** 2)); w = w / w.sum(1, keepdim=True)
     y = F.conv2d(F.pad(x[None], (4, 4, 0, 0), mode="replicate"), w[:, None, None, :], groups=B); y = F.conv2d(F.pad(y, (0, 0, 4, 4), mode="replicate"), w[:, None, :, None], groups=B)[0]
-    f = float(np.random.choice([1, 1, 1, .8, .66, .5]))
+    f = float(np.random.choice([1, 1, .85, .75, .66, .5]))
     if f < 1:                                                                   # low scan resolution, for a part of the batch
-        z = F.interpolate(F.interpolate(y[:, None], scale_factor=f, mode="bilinear", antialias=True), (H, W), mode="bicubic")[:, 0]; y = torch.where(u(B, 1, 1) < .5, z, y)
-    y = y + torch.randn_like(y) * on(.5) * R(0, .13)
-    y = torch.where(u(B, 1, 1) < .1, torch.sigmoid((y - R(.4, .62)) * R(20, 80)), y)  # fax
-    lo = on(.4) * R(0, .3); y = lo + y * (1 - lo - on(.3) * R(0, .2))
+        z = F.interpolate(F.interpolate(y[:, None], scale_factor=f, mode="bilinear", antialias=True), (H, W), mode="bicubic")[:, 0]; y = torch.where(u(B, 1, 1) < .35, z, y)
+    y = y + on(.18) * R(.3, 1.5) * (y - F.avg_pool2d(y[:, None], 3, 1, 1)[:, 0])                           # sharpened
+    y = y + torch.randn_like(y) * on(.4) * R(0, .12)
+    y = torch.where(u(B, 1, 1) < .12, torch.sigmoid((y - R(.4, .66)) * R(15, 80)), y)                      # fax
+    z = y.clamp(0, 1); y = torch.where(u(B, 1, 1) < .3, jpeg(z, 10 ** R(-.5, .7)), z)
+    y = torch.where(u(B, 1, 1) < .15, y.clamp(1e-3, 1) ** R(.6, 1.9), y)
+    lo = on(.35) * R(0, .3); y = lo + y * (1 - lo - on(.3) * R(0, .25)); y = torch.where(clean, x0, y)
     return y.clamp(0, 1) * 2 - 1
 def tiles(x, gw, gh):
     B, H, W = x.shape
@@ -250,14 +298,28 @@ mu, ad = M.groups(net)
 om = M.Muon(mu, a.lr); oa = torch.optim.AdamW(ad, lr=a.lr * .5, betas=(.9, .95), weight_decay=0., **({"fused": True} if a.dev == "cuda" else {}))
 if os.path.exists(a.state) and a.resume:
     st = torch.load(a.state, map_location=dev); net.load_state_dict(st["net"]); om.load_state_dict(st["om"]); oa.load_state_dict(st["oa"]); log("resumed in full")
+elif a.resume and os.path.exists(f"{a.resume}/model.safetensors"): pass
 elif a.resume and os.path.exists(f"{a.resume}/part0.bin"):
     sd = unpack(b"".join(open(f"{a.resume}/part{i}.bin", "rb").read() for i in range(9) if os.path.exists(f"{a.resume}/part{i}.bin")), M.Nano(a.vocab, NCLS, slots=a.old_slots).state_dict())
     new = {n for n, p in net.state_dict().items() if sd[n].shape != p.shape}; net.load_state_dict({n: p for n, p in sd.items() if n not in new}, strict=False); log("resumed from packed weights; anew:", sorted(new))
+def load_folder(folder):
+    """Weights of a checkpoint folder as export.py writes it."""
+    import export
+    f = open(f"{folder}/model.safetensors", "rb"); n = int.from_bytes(f.read(8), "little"); head = json.loads(f.read(n)); base = 8 + n; kinds = {"F32": np.float32, "I8": np.int8}
+    def tensor(name):
+        e = head[name]; f.seek(base + e["data_offsets"][0]); return np.frombuffer(f.read(e["data_offsets"][1] - e["data_offsets"][0]), kinds[e["dtype"]]).reshape(e["shape"])
+    sd = {}
+    for (name, shape), (key, p) in zip(export.entries(4, NCLS), net.state_dict().items(), strict=True):
+        t = tensor(name).astype(np.float32)
+        if name + "_scale" in head: t = t.reshape(t.shape[0], -1) * tensor(name + "_scale").reshape(-1, 1)
+        sd[key] = torch.from_numpy(t.reshape(p.shape).copy())
+    net.load_state_dict(sd); log("resumed from", folder)
 def save():
     if RANK: return
     b = pack()
     for i in range((len(b) + (15 << 20) - 1) // (15 << 20)): open(f"{a.out}/part{i}.bin", "wb").write(b[i * (15 << 20):(i + 1) * (15 << 20)])
     if a.state: torch.save({"net": net.state_dict(), "om": om.state_dict(), "oa": oa.state_dict()}, a.state)
+if a.resume and os.path.exists(f"{a.resume}/model.safetensors") and not os.path.exists(a.state): load_folder(a.resume)
 log("million parameters", round(sum(p.numel() for p in net.parameters()) / 1e6, 2), "vision", round(sum(p.numel() for p in net.vision.parameters()) / 1e6, 2))
 if a.compile:
     torch._dynamo.config.suppress_errors = True
@@ -271,7 +333,19 @@ def hidden(im, ids, gw, gh):
     v = net.vision(tiles(im, gw, gh)); B = im.shape[0]; pre = net.image_tokens(net.projector(v), B, gw, gh)
     e = net.lm.embed(ids).to(pre.dtype); hd = net.lm.embed(HEAD)[None].expand(B, -1, -1).to(pre.dtype)
     h = net.lm(torch.cat((hd, pre, e), 1)); return v, h[:, hd.shape[1] + pre.shape[1]:]
+def dense(v, lab):
+    """Loss of the text head and its share of characters right, over anchors whose character is near."""
+    lab = lab.float().unfold(1, 32, 30).unfold(2, 128, 120).permute(0, 1, 2, 4, 5, 3).reshape(-1, 4, 5); v = v.reshape(-1, v.shape[-1]); hot = (lab[..., 0] != 0).any(1)
+    keep = hot | (torch.rand(hot.shape, device=hot.device) < .15); v, lab = v[keep], lab[keep]     # few of the blank patches
+    al = net.vision.text_head(v).float().view(-1, 4, NCLS + 4); lt = lab[..., 0].long(); there = lt > 0; near = there & (lab[..., 1].abs() <= .5)
+    la = F.cross_entropy(al[..., :NCLS].reshape(-1, NCLS), lt.reshape(-1), ignore_index=-1)
+    g, t = al[there][:, NCLS:], lab[there][:, 1:]; e = (g[:, :3] - t[:, :3]).abs().mean(0)
+    la = la + .7 * e[0] + .4 * e[1] + .4 * e[2] + .3 * F.binary_cross_entropy_with_logits(g[:, 3], t[:, 3])
+    ok = (al[..., :NCLS].argmax(-1) == lt); return la, (ok & near).sum() / near.sum().clamp(min=1), e[0] * 4
 def losses(im, lab, ids, mask, gw, gh):
+    """(decoder's loss, text head's loss, next tokens right, characters right)"""
+    if ids.ndim == 1:                                           # dense reading alone; the third figure is the error in x, in pixels
+        la, ca, dx = dense(net.vision(im), lab); return la * 0, la, dx, ca
     if gw == 0:                                                 # dense reading: the decoder sees a quarter of the tiles
         n = max(1, im.shape[0] // 4); v = net.vision(im); ids, mask = ids[:n], mask[:n]; pre = net.image_tokens(net.projector(v[:n]), n, 0, 0)
         e = net.lm.embed(torch.cat((HEAD.expand(n, -1), ids[:, :-1]), 1)).to(pre.dtype); k = HEAD.shape[0]
@@ -281,12 +355,7 @@ def losses(im, lab, ids, mask, gw, gh):
     lg = net.lm.head(h[m]).float(); ls = F.cross_entropy(lg, tg); acc = (lg.argmax(-1) == tg).float().mean()
     if gw < 0: return ls, ls * 0, acc, acc * 0
     if gw: v = v.view(im.shape[0], -1, 1024, v.shape[-1])[:, 1:]
-    lab = lab.unfold(1, 32, 30).unfold(2, 128, 120).permute(0, 1, 2, 4, 5, 3).reshape(-1, 4, 5); v = v.reshape(-1, v.shape[-1]); hot = (lab[..., 0] > 0).any(1)
-    keep = hot | (torch.rand(hot.shape, device=hot.device) < .15); v, lab = v[keep], lab[keep]     # few of the blank patches
-    al = net.vision.text_head(v).float().view(-1, 4, NCLS + 4); lt = lab[..., 0].long(); there = lt > 0; near = there & (lab[..., 1].abs() <= .5)
-    la = F.cross_entropy(al[..., :NCLS].reshape(-1, NCLS), lt.reshape(-1), ignore_index=-1)
-    g, t = al[there][:, NCLS:], lab[there][:, 1:]; la = la + F.l1_loss(g[:, :3], t[:, :3]) + .3 * F.binary_cross_entropy_with_logits(g[:, 3], t[:, 3])
-    ok = (al[..., :NCLS].argmax(-1) == lt); return ls, la, acc, (ok & near).sum() / near.sum().clamp(min=1)
+    la, ca, _ = dense(v, lab); return ls, la, acc, ca
 
 @torch.no_grad()
 def decode(im, qs, gw, gh, n):
@@ -342,7 +411,7 @@ def evaluate(kind, force, n):
     log("EVAL", kind, force, json.dumps(res, ensure_ascii=False))
     for i in range(min(2, n)): print("   truth:", tru[i][:500].replace("\n", "⏎"), "\n   model:", out[i][:500].replace("\n", "⏎"), flush=True)
 if __name__ == "__main__":
-    dl = iter(torch.utils.data.DataLoader(Stream(), batch_size=None, num_workers=a.workers, **({"prefetch_factor": 4} if a.workers else {}), pin_memory=a.dev == "cuda"))
+    dl = iter(torch.utils.data.DataLoader(Stream(), batch_size=None, num_workers=a.workers, **({"prefetch_factor": 2} if a.workers else {}), pin_memory=a.dev == "cuda"))
     n = seen = 0; agg = []; lastp = lasts = time.time(); ps = list(net.parameters()); wait = 0.
     while True:
         stop = time.time() - T0 >= a.limit
@@ -356,7 +425,7 @@ if __name__ == "__main__":
         m = min(1, (n + 1) / a.warm) * (1 if fr < a.decay_from or a.decay_from >= 1 else max(.02, (1 - fr) / (1 - a.decay_from)))
         for o, b in ((om, a.lr), (oa, a.lr * .5)):
             for g in o.param_groups: g["lr"] = b * m
-        if gw >= 0:
+        if im.ndim > 1:
             with torch.no_grad(): im = degrade(im)
         with (torch.autocast("cuda", torch.bfloat16) if a.dev == "cuda" else torch.autocast("cpu", enabled=False)): ls, la, acc, ca = losses(im, lab, ids, mask, gw, gh)
         (ls + .5 * la).backward()

@@ -76,6 +76,10 @@ FAMILIES = {
         UniversalisCond | adf-universalis | UniversalisADFStd-{Cond,BoldCond,CondItalic}.otf
         URWGothic | urw-base35 | URWGothic-{Book,Demi,BookOblique,DemiOblique}.otf
         Yanone | yanone-kaffeesatz | YanoneKaffeesatz-{Regular,Bold}.otf
+        Aerial | arkpandora | Aerial{,Bd,It,BdIt}.ttf
+        Tahoma | wine | tahoma{,bd}.ttf
+        Tuffy | tuffy | Tuffy{,_Bold,_Italic,_Bold_Italic}.ttf
+        Veranda | arkpandora | Veranda{,Bd,It,BdIt}.ttf
     """,
     "serif": """
         AccanthisADFStd | adf-accanthis | AccanthisADFStd-{Regular,Bold,Italic,BoldItalic}.otf
@@ -105,6 +109,17 @@ FAMILIES = {
         Schola | texgyre | texgyreschola-{regular,bold,italic,bolditalic}.otf
         Tinos | croscore | Tinos-{Regular,Bold,Italic,BoldItalic}.ttf
         Vollkorn | vollkorn | Vollkorn-{Regular,Bold,Italic,BoldItalic}.ttf
+        Baskervald | adf-baskervald | BaskervaldADFStd{,-Bold,-Italic,-BoldItalic}.otf
+        CenturyCatalogue | century-catalogue | Century-Catalogue.ttf
+        CMURoman | cmu | cmun{rm,bx,ti,bi}.ttf
+        Didot | gfs-didot | GFSDidot{,Bold,Italic,BoldItalic}.otf
+        Fanwood | fanwood | Fanwood{Text,~,Text-Italic}.otf
+        GFSBaskerville | gfs-baskerville | GFSBaskerville.otf
+        LindenHill | lindenhill | LindenHill{,~,-Italic}.otf
+        OldStandard | oldstandard | OldStandard-{Regular,Bold,Italic}.ttf
+        Prociono | prociono | Prociono.otf
+        Quattrocento | quattrocento | Quattrocento-Regular.otf
+        Tymes | arkpandora | Tymes{,Bd}.ttf
     """,
     "mono": """
         agave | agave | agave-r-autohinted.ttf
@@ -141,6 +156,19 @@ FAMILIES = {
         PTMono | paratype | PTM{55F,75F}.ttf
         T3270 | 3270 | 3270-Regular.ttf
         T3270c | 3270 | 3270SemiCondensed-Regular.ttf
+        AerialMono | arkpandora | AerialMono{,Bd,It,BdIt}.ttf
+        CMUTypewriter | cmu | cmuntt.ttf
+        DotGothic | dotgothic16 | DotGothic16-Regular.ttf
+        GlassTTY | glasstty | Glass_TTY_VT220.ttf
+        GNUTypewriter | gnutypewriter | GNUTypewriter.ttf
+        PcATI | pc-extra | Px_ATI_8x14.ttf
+        PcBIOS | pc-extra | Px_AMI_BIOS-2y.ttf
+        PcCompaq | pc-extra | Px_CompaqThin_8x16.ttf
+        PcMDA | pc | Px_IBM_MDA.ttf
+        PcSmall | pc-extra | Px_ATI_SmallW_6x8.ttf
+        PcVGA8 | pc | Px_IBM_VGA8.ttf
+        PcVGA9 | pc | Px_IBM_VGA9.ttf
+        TlwgTypewriter | tlwg-typewriter-ttf | TlwgTypewriter{,-Bold}.ttf
     """,
     "hand": """
         Barunpen | nanum-extra | NanumBarunpenR.ttf
@@ -156,6 +184,11 @@ FAMILIES = {
         NanumPen | nanum-extra | NanumPen.ttf
         Steve | sjfonts | SteveHand.ttf
         Z003 | urw-base35 | Z003-MediumItalic.otf
+        DKG | dkg-handwriting | dkg.ttf
+        Humor | humor-sans | Humor-Sans.ttf
+    """,
+    "black": """
+        Blankenburg | blankenburg | Blankenburg_UNZ1A.ttf
     """,
 }
 
@@ -243,7 +276,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "fonts")
     args = parser.parse_args()
     sys.path.insert(0, str(HERE))
-    from alphabet import CHARS
+    from alphabet import CHARS, LONG_S
     only = set(filter(None, args.only.split(",")))
     wanted = [row for row in families() if not only or row[1] in only]
     unknown = only - {row[1] for row in wanted}
@@ -253,7 +286,7 @@ def main():
     try:
         packages = sorted({name for row in wanted for name in row[2]})
         found = unpack(packages, folder)
-        written, size, problems = build(wanted, found, args.out, CHARS)
+        written, size, problems = build(wanted, found, args.out, CHARS + LONG_S)
     finally:
         if not args.packages:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,10 +1,12 @@
 """Till receipts: retail, meals, fuel, parking, transport, hotel and card slips."""
 from . import content as C
-from .blocks import barcode, qr, logo_mark, scribble, pick_family, inline_pair
+from .blocks import barcode, qr, logo_mark, scribble, stamp, pick_family, inline_pair
 from .canvas import Family, FAMILIES, Page, union
 
 POOL = ["MY"] * 30 + ["SG"] * 6 + ["US"] * 15 + ["GB"] * 9 + ["AU"] * 5 + ["DE"] * 9 + ["FR"] * 7 + ["ES"] * 5 + ["IT"] * 5 + ["NL"] * 5 + ["PT"] * 4 + ["CH"] * 3 + ["AT"] * 2 + ["BE"] * 2 + ["IE"] * 2
 TILL = ["T3270", "T3270c", "LiberationMono", "NimbusMonoPS", "Cousine", "DejaVuSansMono", "OCRB", "OCRA", "FreeMono", "CourierPrime", "PTMono", "lmmono", "cursor", "NotoMono", "monofur", "agave", "Inconsolata", "Mplus50", "B612Mono", "LeagueMonoNarrow", "LeagueMonoCond", "Anonymous"]
+TILL += ["PcATI", "PcBIOS", "PcCompaq", "PcMDA", "PcVGA8", "PcVGA9", "GlassTTY", "DotGothic"] * 2 + ["PcSmall", "AerialMono", "TlwgTypewriter", "GNUTypewriter"]
+TILL = [name for name in TILL if name in FAMILIES["mono"]]
 
 
 class Till:
@@ -18,19 +20,19 @@ class Till:
         self.L = C.Local(r, r.choice(POOL))
         if r.random() < .6: self.L.place = r.choice(["sym", "sym-", "code-"]) if self.L.lang == "en" else self.L.place
         mono = r.random() < .68
-        fx = 1 if mono and r.random() < .1 else 0
+        fx = r.choices([0, 1, r.randint(13, 22), r.randint(7, 10)], [46, 6, 32, 16] if mono else [80, 2, 16, 2])[0]
         xs = r.choice([1, 1, 1, .85, .78, .7, .92, 1.1, 1.25]) if mono else r.choice([1, 1, .9, .8, 1.1])
         self.fam = Family(r.choice(TILL) if r.random() < .8 else r.choice(FAMILIES["mono"]), xs, fx) if mono else pick_family(r, ("sans", "serif"), (88, 12), xs)
         self.mx = round(r.uniform(.02, .1) * w); self.x, self.x1 = self.mx, w - round(r.uniform(.02, .1) * w)
         if r.random() < .13:                                        # a small receipt on a large sheet
             self.mx = round(r.uniform(.13, .27) * w); self.x, self.x1 = self.mx, w - round(r.uniform(.13, .27) * w)
         self.cw = self.x1 - self.x
-        n = r.uniform(30, 46)
+        n = r.uniform(28, 52)
         unit = self.fam(40).width("0") / 40
         self.s = self.cw / n / unit if mono else r.uniform(.030, .044) * w
         self.s = max(9.5, min(self.s, w * .058, r.uniform(24, 32) * w / 512))
         self.f = self.fam(self.s); self.b = self.fam(self.s, "b") if r.random() < .75 else self.f
-        self.lh = round(self.s * r.uniform(1.05, 1.45))
+        self.lh = round(self.s * r.uniform(.98, 1.45))
         self.y = r.uniform(.01, .05) * h + 6
         self.caps = r.random() < (.5 if mono else .2)
         faint = r.choices([0, 1, 2], [7, 2, 1])[0]
@@ -46,7 +48,9 @@ class Till:
 
     def wide(self, k=1.0):
         """A face for big lines: taller, wider or simply larger."""
-        t = self.r.randrange(5)
+        t = self.r.randrange(7)
+        if t == 5: return Family(self.fam.name, min(2.2, self.fam.xs * 2), self.fam.fx)(self.s * k, "r")
+        if t == 6: return Family(self.fam.name, self.fam.xs * .5, self.fam.fx)(self.s * 2 * k, "b")
         if t == 0: return Family(self.fam.name, self.fam.xs * .6, self.fam.fx)(self.s * 2 * k, "r")
         if t == 1: return Family(self.fam.name, self.fam.xs * 1.5, self.fam.fx)(self.s * k, "b")
         if t == 2: return self.fam(self.s * 1.6 * k, "b")
@@ -59,6 +63,7 @@ class Till:
         while f.width(f.clean(s)) > self.cw and f.size > self.s * 1.02: f = self.fam(max(self.s, f.size * .85))
         for i, t in enumerate(f.wrap(s, self.cw)[:lines]):
             ink = p.text((self.x + self.x1) / 2, self.y, t, f, None, "c", self.cw)
+            if ink and self.r.random() < .03: p.hline(ink.x0, ink.x1, int(self.y + f.size * .98), p.ink, self.r.choice([1, 1, 2]))
             if field and i == 0: p.set(field, ink)
             elif field and ink and field in p.fields:
                 p.fields[field] += sep + ink.text; p.boxes[field] = union([p.boxes[field], ink.box])
@@ -485,6 +490,7 @@ def trip(t):
 
 def make_receipt(r, w, h, kind, crop=False):
     t = Till(r, w, h, kind); p = t.p
+    if r.random() < .07: backprint(p)
     header(t)
     if r.random() < .3: t.rule()
     late = r.random() < .15
@@ -498,9 +504,19 @@ def make_receipt(r, w, h, kind, crop=False):
     closing(t)
     _currency(p, t.L)
     pen(t)
+    if r.random() < .06:
+        stamp(p, r.choice(["PAID", "POSTED", "RECEIVED", "COPY", "CLAIMED", "BEZAHLT", "OK", t.L.date()]), r.uniform(.1, .7) * w, r.uniform(.05, .95) * min(h, t.y), t.s * r.uniform(1.2, 2.2), r.gauss(0, 9), r.randint(20, 150))
     if r.random() < .06: p.d.ellipse(_around(p, r), outline=r.randint(40, 120), width=2)
     if crop: shrink(p, min(h, int(t.y + r.uniform(.02, .12) * h)))
     return p
+
+
+def backprint(p):
+    """Words or marks of the paper's maker, faint behind the print."""
+    r = p.r; tone = max(0, p.bg - r.randint(10, 40)); f = Family(r.choice(FAMILIES["sans"]))(r.uniform(16, 40), "b"); s = f.clean(r.choice(["SAMPLE", "Thank You", "ORIGINAL", C.Local(r).cap().upper()]))
+    cell = Page(r, int(f.width(s)) + 12, int(f.lh) + 6, 0); cell.text(4, 2, s, f, 255, read=False); mark = cell.img.rotate(r.choice([0, 20, 30, 45]), expand=True, resample=2)
+    for y in range(r.randint(0, 60), p.h, mark.height + r.randint(10, 90)):
+        for x in range(r.randint(-40, 20), p.w, mark.width + r.randint(10, 90)): p.img.paste(tone, (x, y), mark)
 
 
 def pen(t):

@@ -1,6 +1,8 @@
 """Dense reading practice: any fonts, sizes, languages, columns and blocks."""
 import math
+import re
 from . import content as C
+from .alphabet import LONG_S
 from .canvas import Family, FAMILIES, Page
 from .blocks import pick_family, logo_mark
 
@@ -20,7 +22,7 @@ def random_text(r, w, h, maxchars):
     bg = r.choices([255, r.randint(200, 254), r.randint(10, 90)], [60, 34, 6])[0]
     p = Page(r, w, h, bg, "page.text")
     p.ink = _ink(r, bg)
-    mode = r.choices([_rows, _scatter, _paragraphs, _grid, _columns, _book], [30, 18, 16, 10, 8, 18])[0]
+    mode = r.choices([_rows, _scatter, _paragraphs, _grid, _columns, _book], [30, 18, 16, 10, 8, 18] if p.w < 700 else [14, 6, 14, 10, 18, 38])[0]
     mode(p, maxchars)
     if r.random() < .2: _rules(p)
     return p
@@ -123,7 +125,7 @@ def _columns(p, left):
             y += lh * .5
 
 
-OLD = [n for n in ("EBGaramond", "Goudy", "Junicode", "Libertine", "C059", "P052", "Schola", "Bookman", "NimbusRoman", "LiberationSerif", "Tinos", "Vollkorn", "Gentium", "RomandeADFStd", "AccanthisADFStd", "lmroman", "CharisSIL", "FreeSerif", "PTSerif") if n in FAMILIES["serif"]]
+OLD = [n for n in ("EBGaramond", "Goudy", "Junicode", "Libertine", "C059", "P052", "Schola", "Bookman", "NimbusRoman", "LiberationSerif", "Tinos", "Vollkorn", "Gentium", "RomandeADFStd", "AccanthisADFStd", "lmroman", "CharisSIL", "FreeSerif", "PTSerif", "Baskervald", "CenturyCatalogue", "CMURoman", "Didot", "Fanwood", "GFSBaskerville", "LindenHill", "OldStandard", "Prociono", "Quattrocento", "Tymes", "Essays") if n in FAMILIES["serif"]]
 
 
 def _split(r, f, s, w):
@@ -144,7 +146,9 @@ def _split(r, f, s, w):
 
 def _book(p, left):
     """Pages of books, magazines and reports: dense justified text, a running head, a page number, one to three columns."""
-    r = p.r; L = C.Local(r); fam = Family(r.choice(OLD)) if r.random() < .68 else any_family(r)
+    r = p.r; L = C.Local(r); black = FAMILIES.get("black") and r.random() < .16
+    fam = Family(r.choice(FAMILIES["black"])) if black else Family(r.choice(OLD)) if r.random() < .68 else any_family(r)
+    old = (lambda s: re.sub("s(?=[a-zäöüß])", LONG_S, s)) if black or r.random() < .14 else (lambda s: s)
     size = r.uniform(8.5, 17) if p.w > 700 else r.uniform(8.5, 15); f = fam(size); lh = size * r.uniform(1.12, 1.45)
     mx = r.uniform(.01, .09) * p.w; n = 1 if p.w < 700 and r.random() < .8 else r.choices([1, 2, 3], [5, 4, 2])[0]
     gap = size * r.uniform(1.3, 2.4); cw = (p.w - 2 * mx - gap * (n - 1)) / n; y = r.uniform(4, .05 * p.h + 8); just = r.random() < .8; hyphen = r.random() < .7
@@ -167,7 +171,7 @@ def _book(p, left):
         p.next_region(); y = top; x = mx + c * (cw + gap)
         if rule and c: p.vline(x - gap / 2, top, bottom)
         while left > 0 and y + f.lh < bottom:
-            s = L.paragraph(r.randint(2, 6)); ls = _split(r, f, s, cw - indent) if hyphen else f.wrap(s, cw - indent)
+            s = old(L.paragraph(r.randint(2, 6))); ls = _split(r, f, s, cw - indent) if hyphen else f.wrap(s, cw - indent)
             for i, t in enumerate(ls):
                 if y + f.lh > bottom or left <= 0: break
                 dx = indent if i == 0 else 0; room = cw - dx; tr = min(1.4, max(0, (room - f.width(t)) / max(1, len(t) - 1))) if just and i < len(ls) - 1 and len(t) > 15 else 0
