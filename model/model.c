@@ -58,6 +58,7 @@ static void fill_info(vl_model *m, vl_sha256 *sha)
     vl_weights_hash(m->weights, sha);
     vl_sha256_hex(sha, info->sha256);
     info->name = c->name;
+    info->family = "deepseek-vl2";
     info->vocab = c->vocab;
     info->hidden = c->hidden;
     info->layers = c->layers;

@@ -1,12 +1,13 @@
 /*
- * sha256.c - SHA-256 after FIPS 180-4, in plain C: a model is hashed once per open.
+ * sha256.c - SHA-256 after FIPS 180-4: a model is hashed once per open.  Plain C is the
+ * definition; sha256_x86.c takes the blocks where the processor has instructions for it.
  */
 #include "sha256.h"
 
 #include <assert.h>
 #include <string.h>
 
-static const uint32_t round_constants[64] = {
+const uint32_t vl_sha256_constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4,
     0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe,
     0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f,
@@ -38,7 +39,7 @@ static void add_block(uint32_t state[8], const uint8_t *p)
     for (unsigned i = 0; i < 64; i++) {
         uint32_t one = turn(s[4], 6) ^ turn(s[4], 11) ^ turn(s[4], 25);
         uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]);
-        uint32_t t = s[7] + one + choice + round_constants[i] + w[i];
+        uint32_t t = s[7] + one + choice + vl_sha256_constants[i] + w[i];
         uint32_t zero = turn(s[0], 2) ^ turn(s[0], 13) ^ turn(s[0], 22);
         uint32_t major = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
         memmove(s + 1, s, 7 * sizeof *s);
@@ -49,10 +50,21 @@ static void add_block(uint32_t state[8], const uint8_t *p)
         state[i] += s[i];
 }
 
+void vl_sha256_blocks_scalar(uint32_t state[8], const uint8_t *p, size_t count)
+{
+    for (; count > 0; count--, p += 64)
+        add_block(state, p);
+}
+
 void vl_sha256_init(vl_sha256 *sha)
 {
     *sha = (vl_sha256){ .state = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                                   0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
+                                   0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 },
+                        .blocks = vl_sha256_blocks_scalar };
+#ifdef __x86_64__
+    if (vl_sha256_has_instructions())
+        sha->blocks = vl_sha256_blocks_x86;
+#endif
 }
 
 void vl_sha256_add(vl_sha256 *sha, const void *data, size_t bytes)
@@ -61,11 +73,12 @@ void vl_sha256_add(vl_sha256 *sha, const void *data, size_t bytes)
     while (bytes > 0) {
         size_t at = sha->bytes % 64, part = 64 - at < bytes ? 64 - at : bytes;
         if (part == 64) {
-            add_block(sha->state, p);
+            part = bytes / 64 * 64;
+            sha->blocks(sha->state, p, part / 64);
         } else {
             memcpy(sha->block + at, p, part);
             if (at + part == 64)
-                add_block(sha->state, sha->block);
+                sha->blocks(sha->state, sha->block, 1);
         }
         sha->bytes += part;
         p += part;

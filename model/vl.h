@@ -72,6 +72,7 @@ typedef struct vl_grid {
 
 typedef struct vl_model_info {
     const char *name;                /* config "model_name", or the folder's name */
+    const char *family;              /* "deepseek-vl2" */
     char sha256[65];                 /* over config.json, tokenizer.json and all weights */
     uint64_t parameters;
     uint64_t parameters_token;       /* of the decoder that one token reads */

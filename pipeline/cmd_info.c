@@ -56,13 +56,22 @@ int dp_cmd_schema(dp_app *app, int argc, char **argv)
 
 static json_t *model_facts(const vl_model_info *info)
 {
-    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:b}", "name",
-                     info->name, "sha256", info->sha256, "parameters", (json_int_t)info->parameters,
-                     "weight_bytes", (json_int_t)info->weight_bytes, "compute", info->compute,
-                     "kernels", info->kernels, "blas", info->blas, "layers", (int)info->layers,
-                     "hidden", (int)info->hidden, "vocab", (int)info->vocab, "tile",
-                     (int)info->tile, "context_max", (int)info->context_max, "text_head",
-                     (int)info->has_text_head);
+    json_t *facts = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:b}", "name",
+        info->name, "sha256", info->sha256, "family", info->family, "parameters",
+        (json_int_t)info->parameters, "weight_bytes", (json_int_t)info->weight_bytes, "compute",
+        info->compute, "kernels", info->kernels, "blas", info->blas, "layers",
+        (int)info->layers, "hidden", (int)info->hidden, "vocab", (int)info->vocab, "tile",
+        (int)info->tile, "context_max", (int)info->context_max, "text_head",
+        (int)info->has_text_head);
+    json_t *decoder = json_pack(
+        "{s:s, s:i, s:i, s:I, s:I}", "attention", info->attention, "experts",
+        (int)info->experts, "experts_used", (int)info->experts_used, "parameters_token",
+        (json_int_t)info->parameters_token, "cache_bytes_token",
+        (json_int_t)info->cache_token_bytes);
+    json_object_update(facts, decoder);
+    json_decref(decoder);
+    return facts;
 }
 
 int dp_cmd_model(dp_app *app, int argc, char **argv)

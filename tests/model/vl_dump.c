@@ -29,6 +29,14 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* Of all threads together: what the work costs where other programs run as well. */
+static double cpu_s(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t); /* cannot fail for this clock */
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
 static bool stage(const settings *s, const char *name, const float *x, size_t count)
 {
     double sum = 0, squares = 0, least = INFINITY, most = -INFINITY;
@@ -117,7 +125,7 @@ static bool converse(const settings *s, vl_model *model, const vl_vision *vision
 {
     vl_context *context = vl_context_new(model, NULL, err);
     vl_end end;
-    double start = now_s();
+    double start = now_s(), cpu = cpu_s();
     bool is_done = context != NULL && add_special(context, model, VL_TOKEN_BOS, err) &&
                    add_special(context, model, VL_TOKEN_USER, err) &&
                    add_text(context, model, ": ", err) &&
@@ -129,20 +137,22 @@ static bool converse(const settings *s, vl_model *model, const vl_vision *vision
                    add_text(context, model, ":", err);
     if (is_done) {
         const float *logits = vl_context_logits(context);
-        printf("prefill    %u positions in %.2f s\n", vl_context_position(context),
-               now_s() - start);
+        printf("prefill    %u positions in %.2f s, %.2f s of CPU\n",
+               vl_context_position(context), now_s() - start, cpu_s() - cpu);
         is_done = stage(s, "logits", logits, vl_model_get_info(model)->vocab);
     }
     uint32_t first = is_done ? vl_context_position(context) : 0;
     start = now_s();
+    cpu = cpu_s();
     answer a = { .model = model };
     vl_generate_opts opts = { .tokens_max = s->tokens,
                               .on_token = print_token,
                               .user = &a };
     is_done = is_done && vl_generate(context, &opts, &end, err);
     if (is_done) {
-        printf("\nanswer     %u tokens in %.2f s, end %d\n",
-               vl_context_position(context) - first, now_s() - start, (int)end);
+        printf("\nanswer     %u tokens in %.2f s, %.2f s of CPU, end %d\n",
+               vl_context_position(context) - first, now_s() - start, cpu_s() - cpu,
+               (int)end);
         is_done =
             stage(s, "answer", a.ids, a.count) &&
             stage(s, "last", vl_context_logits(context), vl_model_get_info(model)->vocab);
@@ -175,14 +185,16 @@ static bool run(const settings *s, vl_model *model, const vl_image *image, vl_er
     printf("model      %s %.16s, %.1f M parameters, %.1f MB, %s, %s, blas %s\n",
            info->name, info->sha256, (double)info->parameters * 1e-6,
            (double)info->weight_bytes * 1e-6, info->compute, info->kernels, info->blas);
-    double start = now_s();
+    double start = now_s(), cpu = cpu_s();
+    printf("opened     in %.2f s of CPU\n", cpu);
     vl_vision_opts opts = { 0 };
     vl_vision *vision = vl_vision_new(model, image, &opts, err);
     if (vision == NULL)
         return false;
-    printf("vision     %u x %u tiles, picture %u x %u at %u, %u, %.2f s\n",
+    printf("vision     %u x %u tiles, picture %u x %u at %u, %u, %.2f s, %.2f s of CPU\n",
            vision->fit.grid.tiles_w, vision->fit.grid.tiles_h, vision->fit.width,
-           vision->fit.height, vision->fit.x, vision->fit.y, now_s() - start);
+           vision->fit.height, vision->fit.x, vision->fit.y, now_s() - start,
+           cpu_s() - cpu);
     bool is_done =
         stage(s, "tokens", vision->tokens, (size_t)vision->token_count * c->hidden);
     if (is_done && vision->features != NULL) {
