@@ -113,6 +113,12 @@ dp_exit dp_tally_exit(const dp_tally *tally, const dp_app *app);
  * temporary name (.NAME.part) is the same every time, so that what a crash leaves is used
  * up by the next try.  Errors are of DP_IO_ERROR. */
 gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **error);
+/* The same for what does not fit into memory: `writer` writes to fd and returns FALSE with
+ * errno set when it can't. */
+typedef gboolean (*dp_writer)(void *user, int fd);
+gboolean dp_publish_by(const char *path, dp_writer writer, void *user, GError **error);
+/* write(2) until all is written; FALSE with errno. */
+gboolean dp_write_all(int fd, const char *bytes, gsize length);
 
 /* {"a": {"value": …}} to {"a": …}, all the way down. */
 json_t *dp_plain(const json_t *node);
@@ -133,6 +139,11 @@ int dp_cmd_classify(dp_app *app, int argc, char **argv);
 int dp_cmd_schema(dp_app *app, int argc, char **argv);
 int dp_cmd_model(dp_app *app, int argc, char **argv);
 int dp_cmd_doctor(dp_app *app, int argc, char **argv);
+int dp_cmd_status(dp_app *app, int argc, char **argv);
+int dp_cmd_retry(dp_app *app, int argc, char **argv);
+int dp_cmd_quarantine(dp_app *app, int argc, char **argv);
+int dp_cmd_journal(dp_app *app, int argc, char **argv);
+int dp_cmd_batch(dp_app *app, int argc, char **argv);
 int dp_cmd_config(dp_app *app, int argc, char **argv);
 
 /* Load a configuration and check the schemas that it names; messages are out when it

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct progress {
     const dp_job *job;
@@ -102,9 +103,13 @@ static void end_cancelled(const dp_job *job, const dp_doc *doc, dp_job_report *r
 static void end_failed(const dp_job *job, const dp_doc *doc, const GError *cause,
                        dp_job_report *report)
 {
-    dp_failure failure = { .code = dp_error_name(cause),
+    /* Somebody took the input away: it will not come back by waiting. */
+    gboolean is_gone = doc->state == DP_STATE_CLAIMED && access(doc->path, F_OK) != 0 &&
+                       (errno == ENOENT || errno == ENOTDIR);
+    dp_failure failure = { .code = is_gone ? "gone" : dp_error_name(cause),
                            .reason = cause->message,
-                           .is_temporary = dp_error_is_temporary(cause) };
+                           .is_temporary = !is_gone && dp_error_is_temporary(cause),
+                           .is_final = is_gone };
     g_autoptr(GError) error = NULL;
     g_autoptr(dp_doc) after = NULL;
     if (!dp_queue_fail(job->queue, doc->id, &failure, &after, &error)) {
@@ -112,6 +117,7 @@ static void end_failed(const dp_job *job, const dp_doc *doc, const GError *cause
         return;
     }
     note(report, failure.is_temporary ? DP_JOB_STALLED : DP_JOB_FAILED, cause);
+    g_strlcpy(report->code, failure.code, sizeof report->code);
     report->is_quarantined = after != NULL && after->state == DP_STATE_QUARANTINED;
     if (after != NULL && job->hooks->on_failed != NULL)
         job->hooks->on_failed(job->hooks->user, after);
@@ -253,8 +259,8 @@ static void finish(progress *p, const dp_recipe *recipe, dp_doc *doc,
     g_autoptr(GError) error = NULL;
     on_wait_begin(p); /* syncing needs no processor */
     gboolean is_ok = publish(job, recipe, doc, result, &publication, &error);
-    on_wait_end(p);
     report->journal_us += g_get_monotonic_time() - journal;
+    on_wait_end(p);
     if (!is_ok) {
         if (error->domain == DP_QUEUE_ERROR)
             end_ungripped(report, error);

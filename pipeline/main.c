@@ -27,6 +27,50 @@ static const struct {
       "  --boxes              words with boxes, a JSON line a document\n" },
     { "classify", "FILE...", "name the kind of each document", dp_cmd_classify,
       "  -l, --labels A,B,C   classes to choose from, at least two\n" },
+    { "batch", "[FILE|DIR|-]...", "folders of documents, resumable", dp_cmd_batch,
+      "  -o DIR               a tree of results; or --beside: FILE.json beside each FILE\n"
+      "  -s, --schema NAME    schema by name or path; --auto (default): by class\n"
+      "  -l, --labels A,B,C   classes to choose from\n"
+      "  -f, --format FORMAT  jsonl, csv: all results in DIR/results.FORMAT too\n"
+      "  --plain              values alone, without their envelope\n"
+      "  -r, --recursive      folders in folders too\n"
+      "  --include GLOB       names to take (default *.pdf *.tif *.tiff *.png *.jpg *.jpeg)\n"
+      "  --exclude GLOB       names to leave, files and folders\n"
+      "  -0, --from0          names on stdin end with NUL, not with a line feed\n"
+      "  --since TIME         files changed since: 2d, 2024-05-31, 2024-05-31T18:00:00\n"
+      "  --shard I/N          only the I-th of N parts\n"
+      "  --limit N            at most N documents in this run\n"
+      "  -j, --jobs N         documents at a time, default one per CPU\n"
+      "  --memory SIZE        begin no further document above it, such as 4GiB\n"
+      "  --max-time TIME      stop between pages, such as 50m\n"
+      "  --fail-fast          stop at the first failure; --max-failures N: at the N-th\n"
+      "  --force              repeat what is done\n"
+      "  -n, --dry-run        only say what would be done\n"
+      "  --report FILE        what became of each document, as JSON\n"
+      "  --summary WHEN       auto (on a terminal or in trouble), always, never\n"
+      "  --metrics-file FILE  numbers for Prometheus\n"
+      "  --journal FILE       default DIR/.docvl/journal.db\n"
+      "  --lock FILE          one run at a time; --wait-lock TIME: wait for it\n"
+      "  --config FILE        take from a configuration what is not given here\n"
+      "Each option also from the environment: --max-time is DOCVL_BATCH_MAX_TIME.\n" },
+    { "status", "", "what is in the journal", dp_cmd_status,
+      "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
+      "  --lane NAME          only batch, or one watch configuration\n"
+      "  -a, --all            every failed document, not the first 20\n"
+      "  --json               as JSON\n" },
+    { "retry", "ID|FILE... | --all", "try failed documents again now", dp_cmd_retry,
+      "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
+      "  --lane NAME          only batch, or one watch configuration\n" },
+    { "quarantine", "list | show | release ID|FILE...", "documents that were given up",
+      dp_cmd_quarantine,
+      "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
+      "  --lane NAME          only batch, or one watch configuration\n"
+      "  -a, --all            (release) all of them\n"
+      "  --json               as JSON\n" },
+    { "journal", "export | prune --older-than TIME", "the journal itself", dp_cmd_journal,
+      "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
+      "  --lane NAME          only batch, or one watch configuration\n"
+      "  --older-than TIME    (prune) documents that are done for so long, such as 90d\n" },
     { "schema", "list | show NAME | check FILE", "document types", dp_cmd_schema, "" },
     { "watch", "CONFIG.yaml", "look after folders", dp_cmd_watch, "" },
     { "config", "check FILE | show FILE | keys", "configuration files", dp_cmd_config, "" },
@@ -94,7 +138,7 @@ static void print_help(FILE *out)
     fputs("Usage: docvl [--model DIR] [--threads N] [--json] [--quiet] COMMAND ...\n\n"
           "PDFs and scans in, checked JSON out; nothing leaves the machine.\n\nCommands:\n", out);
     for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
-        fprintf(out, "  %-9s %-30s %s\n", commands[i].name, commands[i].arguments,
+        fprintf(out, "  %-10s %-33s %s\n", commands[i].name, commands[i].arguments,
                 commands[i].help);
     fputs("\n", out);
     print_globals(out);

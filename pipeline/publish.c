@@ -26,7 +26,7 @@ int dp_open_file(const char *path, int flags)
     return fd;
 }
 
-static gboolean write_all(int fd, const char *bytes, gsize length)
+gboolean dp_write_all(int fd, const char *bytes, gsize length)
 {
     while (length > 0) {
         gssize n = write(fd, bytes, length);
@@ -86,14 +86,13 @@ static int open_part(const char *path)
 
 /* The lock is held until the rename is done, so the descriptor is closed behind it: what a
  * close could still complain about, the sync has said. */
-static gboolean write_and_rename(const char *part, const char *path, const char *bytes,
-                                 gsize length)
+static gboolean write_and_rename(const char *part, const char *path, dp_writer writer,
+                                 void *user)
 {
     int fd = open_part(part);
     if (fd < 0)
         return FALSE;
-    gboolean is_ok =
-        write_all(fd, bytes, length) && sync_file(fd) && rename(part, path) == 0;
+    gboolean is_ok = writer(user, fd) && sync_file(fd) && rename(part, path) == 0;
     int saved = errno;
     if (!is_ok)
         (void)unlink(part); /* nothing more can be done about it */
@@ -102,7 +101,7 @@ static gboolean write_and_rename(const char *part, const char *path, const char 
     return is_ok;
 }
 
-gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **error)
+gboolean dp_publish_by(const char *path, dp_writer writer, void *user, GError **error)
 {
     g_autofree char *dir = g_path_get_dirname(path);
     g_autofree char *base = g_path_get_basename(path);
@@ -110,7 +109,7 @@ gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **
     int dir_fd = dp_open_file(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0)
         return dp_fail_errno(error, "opening", dir);
-    if (!write_and_rename(part, path, bytes, length)) {
+    if (!write_and_rename(part, path, writer, user)) {
         int saved = errno;
         close(dir_fd);
         errno = saved;
@@ -122,4 +121,21 @@ gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **
     close(dir_fd);
     errno = saved;
     return is_ok || dp_fail_errno(error, "syncing", dir);
+}
+
+typedef struct text {
+    const char *bytes;
+    gsize length;
+} text;
+
+static gboolean write_text(void *user, int fd)
+{
+    const text *t = user;
+    return dp_write_all(fd, t->bytes, t->length);
+}
+
+gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **error)
+{
+    text t = { bytes, length };
+    return dp_publish_by(path, write_text, &t, error);
 }

@@ -205,6 +205,12 @@ void dp_doc_free(dp_doc *doc)
     g_free(doc);
 }
 
+gboolean dp_doc_is_due(const dp_doc *doc)
+{
+    gint64 now = dp_now_ms();
+    return doc->next_at <= now || doc->next_at > now + DP_WAIT_MAX_MS;
+}
+
 void dp_action_free(dp_action *action)
 {
     if (action == NULL)
@@ -384,6 +390,12 @@ gboolean dp_queue_rekey(dp_queue *queue, gint64 id, const char *sha256,
 dp_doc *dp_queue_get(dp_queue *queue, gint64 id, GError **error)
 {
     return queue->class->get(queue, id, error);
+}
+
+dp_doc *dp_queue_find(dp_queue *queue, const char *lane, const char *sha256,
+                      const char *recipe, GError **error)
+{
+    return queue->class->find(queue, lane, sha256, recipe, error);
 }
 
 gboolean dp_queue_actions_plan(dp_queue *queue, gint64 document, GPtrArray *plan,

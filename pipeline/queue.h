@@ -180,6 +180,8 @@ typedef struct dp_doc {
     gint64 work_ms; /* from claim to publication */
 } dp_doc;
 void dp_doc_free(dp_doc *doc);
+/* Its wait is over, or the clock was set back below it. */
+gboolean dp_doc_is_due(const dp_doc *doc);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_doc, dp_doc_free)
 
 /* Take one document: settled, failed whose time has come, or published with actions due.
@@ -244,6 +246,9 @@ gboolean dp_queue_rekey(dp_queue *queue, gint64 id, const char *sha256,
                         const char *recipe, gint64 *twin, GError **error);
 
 dp_doc *dp_queue_get(dp_queue *queue, gint64 id, GError **error);
+/* By its key; NULL without error: there is none. */
+dp_doc *dp_queue_find(dp_queue *queue, const char *lane, const char *sha256,
+                      const char *recipe, GError **error);
 
 /* ---- routing --------------------------------------------------------------------- */
 

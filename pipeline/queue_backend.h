@@ -31,6 +31,8 @@ typedef struct dp_queue_class {
     gboolean (*rekey)(dp_queue *queue, gint64 id, const char *sha256, const char *recipe,
                       gint64 *twin, GError **error);
     dp_doc *(*get)(dp_queue *queue, gint64 id, GError **error);
+    dp_doc *(*find)(dp_queue *queue, const char *lane, const char *sha256,
+                    const char *recipe, GError **error);
     gboolean (*actions_plan)(dp_queue *queue, gint64 document, GPtrArray *plan,
                              GError **error);
     GPtrArray *(*actions)(dp_queue *queue, gint64 document, GError **error);

@@ -48,6 +48,7 @@ static const char schema_sql[] =
     "CREATE INDEX documents_leased ON documents(worker) WHERE worker<>'';"
     "CREATE INDEX documents_state ON documents(state, changed_at);"
     "CREATE INDEX documents_path ON documents(path);"
+    "CREATE INDEX documents_origin ON documents(origin);"
     /* What was looked at, so that an unchanged file is not hashed again. */
     "CREATE TABLE files("
     " lane TEXT NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL,"
@@ -737,6 +738,16 @@ static dp_doc *sqlite_get(dp_queue *queue, gint64 id, GError **error)
     return doc;
 }
 
+static dp_doc *sqlite_find(dp_queue *queue, const char *lane, const char *sha256,
+                           const char *recipe, GError **error)
+{
+    sqlite_queue *q = (sqlite_queue *)queue;
+    g_mutex_lock(&q->lock);
+    dp_doc *doc = doc_by_key(q, lane, sha256, recipe, error);
+    g_mutex_unlock(&q->lock);
+    return doc;
+}
+
 static gboolean sqlite_fail(dp_queue *queue, gint64 id, const dp_failure *failure,
                             dp_doc **after, GError **error)
 {
@@ -1143,12 +1154,18 @@ static json_t *sqlite_reasons(dp_queue *queue, const char *lane, GError **error)
 static gboolean list_page(sqlite_queue *q, const dp_filter *f, gint64 after, guint limit,
                           GPtrArray *docs, gint64 *last, guint *seen, GError **error)
 {
-    sqlite3_stmt *stmt =
-        query(q, error,
-              "SELECT " DOC_COLUMNS " FROM documents WHERE id>?1 AND"
-              " (?2 IS NULL OR lane=?2) AND"
-              " (?3 IS NULL OR path=?3 OR origin=?3) ORDER BY id LIMIT ?4",
-              "issi", after, f->lane, f->path, (gint64)limit);
+    sqlite3_stmt *stmt;
+    if (f->path != NULL) /* by its two indexes */
+        stmt =
+            query(q, error,
+                  "SELECT " DOC_COLUMNS " FROM documents WHERE (path=?3 OR origin=?3) AND"
+                  " id>?1 AND (?2 IS NULL OR lane=?2) ORDER BY id LIMIT ?4",
+                  "issi", after, f->lane, f->path, (gint64)limit);
+    else
+        stmt = query(q, error,
+                     "SELECT " DOC_COLUMNS " FROM documents WHERE id>?1 AND"
+                     " (?2 IS NULL OR lane=?2) ORDER BY id LIMIT ?3",
+                     "isi", after, f->lane, (gint64)limit);
     if (stmt == NULL)
         return FALSE;
     int code;
@@ -1297,6 +1314,7 @@ static const dp_queue_class sqlite_class = {
     .set_target = sqlite_set_target,
     .rekey = sqlite_rekey,
     .get = sqlite_get,
+    .find = sqlite_find,
     .actions_plan = sqlite_actions_plan,
     .actions = sqlite_actions,
     .action_start = sqlite_action_start,

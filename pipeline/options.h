@@ -1,0 +1,40 @@
+/*
+ * options.h - what unattended commands share: flags from the environment, locks, sizes.
+ */
+#ifndef DP_OPTIONS_H
+#define DP_OPTIONS_H
+
+#include "app.h"
+
+/* Set the variables behind `entries` from the environment: --max-time with the prefix
+ * DOCVL_BATCH from DOCVL_BATCH_MAX_TIME.  Called before the command line is parsed, which
+ * wins.  A flag without value takes 1, yes, true or 0, no, false; a list is separated by
+ * line feeds, or by colons when it has none.  An empty variable counts as not set. */
+gboolean dp_options_from_env(const char *prefix, const GOptionEntry *entries,
+                             GError **error);
+
+/* "90", "90s", "15m", "6h", "2d": seconds.  "512MiB": bytes.  FALSE and an error of
+ * G_OPTION_ERROR that names `option`. */
+gboolean dp_option_seconds(const char *option, const char *text, guint *seconds,
+                           GError **error);
+gboolean dp_option_bytes(const char *option, const char *text, guint64 *bytes,
+                         GError **error);
+
+/* A lock file that cannot go stale: the lock belongs to the open file, so it ends with its
+ * process however that dies.  The file stays (with the process number in it, for people). */
+typedef struct dp_lock dp_lock;
+/* Waits at most wait_s seconds, or until `cancellable`.  DP_IO_ERROR with EBUSY when another
+ * process has it. */
+dp_lock *dp_lock_take(const char *path, guint wait_s, GCancellable *cancellable,
+                      GError **error);
+void dp_lock_free(dp_lock *lock);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_lock, dp_lock_free)
+
+/* Lines of a file of passwords, without empty ones.  Caller frees with g_strfreev(). */
+char **dp_passwords_read(const char *path, GError **error);
+
+/* The journal when none is named: $DOCVL_JOURNAL, $STATE_DIRECTORY/journal.db (systemd), or
+ * $XDG_STATE_HOME/docvl/journal.db.  Caller frees. */
+char *dp_journal_default(void);
+
+#endif
