@@ -18,16 +18,67 @@ static gboolean has_digit(const char *text)
     return FALSE;
 }
 
-static GArray *labels_of(const dx_page *p, const dx_leaf *l)
+dx_places *dx_places_new(const dx_page *p, const GArray *leaves)
 {
-    const json_t *names = json_object_get(l->node, "x-labels");
-    g_autoptr(GPtrArray) list = g_ptr_array_new();
-    gsize i;
-    json_t *name;
-    json_array_foreach((json_t *)names, i, name) if (json_is_string(name))
-        g_ptr_array_add(list, (char *)json_string_value(name));
-    g_ptr_array_add(list, NULL);
-    return dx_layout_labels(p->layout, (const char *const *)list->pdata);
+    dx_places *marks = g_new0(dx_places, 1);
+    const char **asks = g_new0(const char *, leaves->len + 1);
+    marks->labels = g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    g_autoptr(GArray) owner = g_array_new(FALSE, FALSE, sizeof(guint));
+    for (guint i = 0; i < leaves->len; i++) {
+        const dx_leaf *l = &g_array_index(leaves, dx_leaf, i);
+        asks[i] = l->ask;
+        g_ptr_array_add(marks->labels, g_array_new(FALSE, FALSE, sizeof(dx_label)));
+        gsize k;
+        json_t *name;
+        json_array_foreach(json_object_get(l->node, "x-labels"), k,
+                           name) if (json_is_string(name))
+        {
+            g_ptr_array_add(names, (char *)json_string_value(name));
+            g_array_append_val(owner, i);
+        }
+    }
+    g_ptr_array_add(names, NULL);
+    marks->asks = asks;
+    g_autoptr(GArray) found =
+        dx_layout_labels(p->layout, (const char *const *)names->pdata);
+    for (guint k = 0; k < found->len; k++) {
+        const dx_label *label = &g_array_index(found, dx_label, k);
+        g_autofree char *text = dx_fold(g_ptr_array_index(names, label->which),
+                                        strlen(g_ptr_array_index(names, label->which)));
+        /* a label that several fields have in their lists marks all of them */
+        for (guint n = 0; n + 1 < names->len; n++) {
+            g_autofree char *other =
+                dx_fold(g_ptr_array_index(names, n), strlen(g_ptr_array_index(names, n)));
+            if (strcmp(other, text) == 0)
+                g_array_append_val((GArray *)g_ptr_array_index(
+                                       marks->labels, g_array_index(owner, guint, n)),
+                                   *label);
+        }
+    }
+    return marks;
+}
+
+void dx_places_free(dx_places *marks)
+{
+    if (marks == NULL)
+        return;
+    g_ptr_array_unref(marks->labels);
+    g_free((void *)marks->asks);
+    g_free(marks);
+}
+
+/* Words of running text are no labels of a name: "from", "to", "an" count only with a
+ * colon or alone in their cell. */
+static gboolean is_solid(const dx_layout *t, const dx_label *label)
+{
+    gsize end = label->end;
+    while (end < t->bytes && t->text[end] == ' ')
+        end++;
+    if (end < t->bytes && t->text[end] == ':')
+        return TRUE;
+    const dx_cell *cell = dx_layout_cell(t, label->start);
+    return cell != NULL && cell->start == label->start && end >= cell->end;
 }
 
 static double weight_of(const dx_page *p, const GArray *labels, gsize start, gsize end)
@@ -75,6 +126,22 @@ static void add_typed(dx_choices *out, const dx_work *w, const dx_page *p,
     }
 }
 
+/* In a number of several groups every group but a short first one has a digit. */
+static gboolean is_number_group(const dx_page *p, guint first, guint last)
+{
+    const dx_layout *t = p->layout;
+    for (guint i = first; i <= last; i++) {
+        g_autofree char *word = slice(p, t->word_start[i], t->word_end[i]);
+        gboolean has_letter = FALSE;
+        for (const char *c = word; *c != '\0'; c = g_utf8_next_char(c))
+            has_letter |= g_unichar_isalpha(g_utf8_get_char(c));
+        if (!has_digit(word) && has_letter &&
+            (i > first || strlen(word) > 4 || strpbrk(word, ".:,") != NULL))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 /* Runs of words inside one cell. */
 static void add_free(dx_choices *out, const dx_page *p, const dx_leaf *l,
                      const GArray *labels)
@@ -91,6 +158,8 @@ static void add_free(dx_choices *out, const dx_page *p, const dx_leaf *l,
             g_autofree char *text = slice(p, t->word_start[a], t->word_end[b]);
             if (strlen(text) > 200 || (l->kind == DX_KIND_ID && !has_digit(text)))
                 continue;
+            if (l->kind == DX_KIND_ID && !is_number_group(p, a, b))
+                break;
             g_autofree char *trimmed = g_strdup(text);
             gsize n = strlen(trimmed);
             while (n > 1 && strchr(",;:", trimmed[n - 1]) != NULL)
@@ -146,18 +215,26 @@ static void add_blocks(dx_choices *out, const dx_page *p, const GArray *labels)
     }
 }
 
-dx_choices *dx_choices_of(const dx_work *w, const dx_page *p, const dx_leaf *l)
+dx_choices *dx_choices_of(const dx_work *w, const dx_page *p, const dx_leaf *l,
+                          const GArray *labels, const GArray *clues)
 {
     dx_choices *out = dx_choices_new();
-    g_autoptr(GArray) labels = labels_of(p, l);
-    gboolean is_free =
-        l->kind == DX_KIND_TEXT || l->kind == DX_KIND_ID || l->kind == DX_KIND_NONE;
-    if (!is_free)
-        add_typed(out, w, p, l, labels);
+    gboolean is_text = l->kind == DX_KIND_TEXT || l->kind == DX_KIND_NONE;
+    g_autoptr(GArray) solid = g_array_new(FALSE, FALSE, sizeof(dx_label));
+    for (guint i = 0; i < labels->len; i++)
+        if (!is_text || is_solid(p->layout, &g_array_index(labels, dx_label, i)))
+            g_array_append_val(solid, g_array_index(labels, dx_label, i));
+    if (!is_text && l->kind != DX_KIND_ID)
+        add_typed(out, w, p, l, solid);
     else
-        add_free(out, p, l, labels);
+        add_free(out, p, l, solid);
     if (g_str_has_suffix(l->ask, "address"))
-        add_blocks(out, p, labels);
+        add_blocks(out, p, solid);
+    for (guint i = 0; clues != NULL && i < clues->len; i++) {
+        const dx_clue *clue = &g_array_index(clues, dx_clue, i);
+        if (strcmp(clue->ask, l->ask) == 0)
+            dx_choices_add(out, clue->raw, 0, 0, CLAMP(clue->score / 5, 0, 1));
+    }
     dx_choices_seal(out);
     return out;
 }

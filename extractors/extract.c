@@ -215,13 +215,16 @@ static gboolean ask_pages(dx_work *w, GError **error)
             if (!dx_ask_list(w, session, p, g_ptr_array_index(w->lists, k), error))
                 return FALSE;
     }
+    dx_decide_fields(w);
     return TRUE;
 }
 
 static void fill_missing(dx_work *w)
 {
-    for (guint i = 0; i < w->leaves->len; i++) {
-        const dx_leaf *l = &g_array_index(w->leaves, dx_leaf, i);
+    for (guint i = 0; i < w->leaves->len + w->derived->len; i++) {
+        const dx_leaf *l = i < w->leaves->len
+                               ? &g_array_index(w->leaves, dx_leaf, i)
+                               : &g_array_index(w->derived, dx_leaf, i - w->leaves->len);
         if (dx_field_get(w->fields, l->path) == NULL)
             dx_field_put(w->fields, l->path, dx_null_leaf());
     }
@@ -252,9 +255,12 @@ json_t *dx_extract(dx_engine *engine, const dx_source *source, const dx_schema *
                   .source = source,
                   .options = options,
                   .leaves = dx_leaves_new(),
+                  .derived = dx_leaves_new(),
                   .schema = dx_schema_json(schema),
                   .lists = g_ptr_array_new_with_free_func(dx_list_free),
                   .fields = json_object(),
+                  .heard = g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref),
+                  .totals = dx_totals_new(),
                   .us_open = g_get_monotonic_time() };
     dx_collect(&w, w.schema, "", w.leaves, FALSE);
     for (guint i = 0; i < w.lists->len; i++)
@@ -262,6 +268,8 @@ json_t *dx_extract(dx_engine *engine, const dx_source *source, const dx_schema *
                      json_array());
     gboolean is_invoice = strcmp(dx_schema_name(schema), "invoice") == 0;
     gboolean has_xml = is_invoice && options->text != DX_TEXT_NEVER && dx_take_xml(&w);
+    for (guint i = 0; i < w.leaves->len; i++)
+        g_ptr_array_add(w.heard, dx_options_new());
     gboolean is_ok = has_xml || ask_pages(&w, error);
     json_t *result = NULL;
     if (is_ok) {
@@ -271,6 +279,9 @@ json_t *dx_extract(dx_engine *engine, const dx_source *source, const dx_schema *
     }
     json_decref(w.fields);
     g_array_unref(w.leaves);
+    g_array_unref(w.derived);
+    g_ptr_array_unref(w.heard);
+    dx_totals_free(w.totals);
     g_ptr_array_unref(w.lists);
     return result;
 }

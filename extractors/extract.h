@@ -4,6 +4,7 @@
  *   extract.c   the document: pages in, envelope out
  *   leaves.c    what the schema asks, and where a value goes
  *   choices.c   which pieces of a page a leaf may be
+ *   decide.c    one value out of labels, clues and the model's answer
  *   fields.c    questions to the model, answers to envelope leaves
  *   sources.c   better sources than the page: XML, form fields, derived values
  *   classify.c  the class of a document
@@ -14,6 +15,7 @@
 #define DX_EXTRACT_H
 
 #include "answer.h"
+#include "clue.h"
 #include "layout.h"
 #include "normalize.h"
 #include "prompt.h"
@@ -52,8 +54,11 @@ typedef struct dx_work {
     const dx_options *options;
     const json_t *schema;
     GArray *leaves;   /* of dx_leaf */
+    GArray *derived;  /* of dx_leaf: parts of other values, never asked */
     GPtrArray *lists; /* of dx_list_leaf */
     json_t *fields;
+    GPtrArray *heard; /* one GArray for each of `leaves`, see dx_hear() */
+    dx_totals *totals;
     dx_context learnt;
     gboolean is_truncated;
     gint64 us_read, us_answer, us_open;
@@ -84,11 +89,42 @@ gboolean dx_is_null(const json_t *leaf_json);
 
 /* ---- choices.c ------------------------------------------------------------------- */
 
-dx_choices *dx_choices_of(const dx_work *w, const dx_page *p, const dx_leaf *l);
+/* The schema's labels on this page, for each of `leaves`.  The caller frees both. */
+dx_places *dx_places_new(const dx_page *p, const GArray *leaves);
+void dx_places_free(dx_places *marks);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_places, dx_places_free)
+/* Candidates of leaf `index` of the marks' leaves; `clues` may be NULL. */
+dx_choices *dx_choices_of(const dx_work *w, const dx_page *p, const dx_leaf *l,
+                          const GArray *labels, const GArray *clues);
+
+/* ---- decide.c -------------------------------------------------------------------- */
+
+typedef struct dx_verdicts {
+    const dx_choices *choices;
+    const GArray *clues; /* of dx_clue; may be NULL */
+    const char *answer;  /* the model's, NULL for null */
+    double prob;         /* of its tokens */
+} dx_verdicts;
+
+/* What was heard about one leaf, on all pages (GArray, opaque; the caller frees it). */
+GArray *dx_options_new(void);
+void dx_hear(GArray *options, const dx_work *w, const dx_page *p, const dx_leaf *l,
+             const dx_verdicts *v);
+void dx_hear_clues(GArray *options, const dx_work *w, const dx_page *p, const dx_leaf *l,
+                   const GArray *clues);
+/* The leaf of the envelope, null when nothing speaks loudly enough.  *parts gets the
+ * parts of an address (the caller owns them) or NULL. */
+json_t *dx_decide(GArray *options, const dx_leaf *l, json_t **parts);
+/* Value of `raw` for a leaf; FALSE when it does not read as its kind. */
+gboolean dx_leaf_value(const dx_work *w, const dx_leaf *l, const char *raw, char **value);
+json_t *dx_leaf_new(uint32_t page, gboolean is_read, const char *value, const char *raw,
+                    const dx_box *box, double confidence);
 
 /* ---- fields.c -------------------------------------------------------------------- */
 
 gboolean dx_ask_fields(dx_work *w, dx_session *session, const dx_page *p, GError **error);
+/* After the last page: the fields that were heard about. */
+void dx_decide_fields(dx_work *w);
 gboolean dx_ask_list(dx_work *w, dx_session *session, const dx_page *p,
                      const dx_list_leaf *list, GError **error);
 

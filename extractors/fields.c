@@ -9,86 +9,6 @@
 #define LABEL_BIAS 2.0 /* logits that a perfect place beside a label is worth */
 #define ROWS_MAX   40  /* of one list on one page */
 
-/* ---- values ------------------------------------------------------------------------------ */
-
-/* Titles of papers as enum values. */
-static const char *title_of(const char *folded)
-{
-    static const struct {
-        const char *part, *value;
-    } titles[] = {
-        { "proforma", "proforma" },           { "pro forma", "proforma" },
-        { "credit", "credit_note" },          { "gutschrift", "credit_note" },
-        { "avoir", "credit_note" },           { "nota de credito", "credit_note" },
-        { "nota di credito", "credit_note" }, { "dobropis", "credit_note" },
-        { "korekt", "credit_note" },          { "debit", "debit_note" },
-    };
-    for (gsize i = 0; i < G_N_ELEMENTS(titles); i++)
-        if (strstr(folded, titles[i].part) != NULL)
-            return titles[i].value;
-    return "invoice";
-}
-
-static gboolean normalised(const dx_work *w, const dx_leaf *l, const char *raw,
-                           char **value)
-{
-    const json_t *choices = json_object_get(l->node, "enum");
-    if (strcmp(l->path, "document_type") == 0 && choices != NULL) {
-        g_autofree char *folded = dx_fold(raw, strlen(raw));
-        *value = g_strdup(title_of(folded));
-        return TRUE;
-    }
-    if (dx_normalize(l->kind, raw, &w->learnt, value, NULL))
-        return TRUE;
-    return FALSE;
-}
-
-static json_t *make_leaf(const dx_work *w, const dx_page *p, const dx_leaf *l,
-                         const dx_choices *choices, const char *text, double prob)
-{
-    gsize start = 0, end = 0;
-    double weight = 0;
-    g_autofree char *value = NULL;
-    if (text == NULL || !dx_choices_find(choices, text, &start, &end, &weight))
-        return dx_null_leaf();
-    gboolean is_read = normalised(w, l, text, &value);
-    dx_box box = { 0 };
-    g_autoptr(GArray) boxes = dx_layout_span(p->layout, start, end, &box);
-    double seen = 1;
-    for (guint i = 0; p->is_read && i < boxes->len; i++)
-        seen = MIN(seen, 0.95);
-    /* token probability, place beside a label, and whether it reads as its kind */
-    double confidence = CLAMP((0.55 * sqrt(prob) + 0.45 * weight) * seen, 0.01, 0.99);
-    if (l->kind == DX_KIND_TEXT)
-        confidence = CLAMP(sqrt(prob) * seen, 0.01, 0.99);
-    if (!is_read)
-        confidence *= 0.3;
-    json_t *leaf_json = json_pack(
-        "{s:s, s:s, s:s, s:f, s:i, s:[f, f, f, f]}", "value", is_read ? value : text,
-        "raw", text, "source", p->is_read ? "vlm" : "text", "confidence", confidence,
-        "page", (int)p->number, "bbox", box.x0, box.y0, box.x1, box.y1);
-    return leaf_json != NULL ? leaf_json : dx_null_leaf();
-}
-
-/* A value that the model left out, though one stands right beside its label. */
-static const char *by_label(const dx_leaf *l, const dx_choices *choices, double *weight)
-{
-    const char *best = NULL;
-    *weight = 0.85;
-    gboolean is_free = l->kind == DX_KIND_TEXT || l->kind == DX_KIND_NONE ||
-                       l->kind == DX_KIND_AMOUNT || l->kind == DX_KIND_ID;
-    for (guint i = 0; !is_free && i < dx_choices_count(choices); i++) {
-        double at;
-        const char *text = dx_choices_text(choices, i, &at);
-        if (at > *weight ||
-            (best != NULL && at == *weight && strlen(text) > strlen(best))) {
-            best = text;
-            *weight = at;
-        }
-    }
-    return best;
-}
-
 /* ---- questions ------------------------------------------------------------------------------ */
 
 static char *question_of(const GArray *leaves, const char *list)
@@ -123,7 +43,8 @@ static void asked_clear(asked *a)
 }
 
 static gboolean ask(dx_work *w, dx_session *session, const dx_page *p,
-                    const GArray *leaves, const char *list, asked *a, GError **error)
+                    const GArray *leaves, const char *list, const GArray *clues,
+                    const dx_places *marks, asked *a, GError **error)
 {
     gint64 start = g_get_monotonic_time();
     g_autofree char *question = question_of(leaves, list);
@@ -131,7 +52,9 @@ static gboolean ask(dx_work *w, dx_session *session, const dx_page *p,
     a->choices = g_ptr_array_new_with_free_func((GDestroyNotify)dx_choices_free);
     for (guint i = 0; i < leaves->len; i++) {
         const dx_leaf *l = &g_array_index(leaves, dx_leaf, i);
-        g_ptr_array_add(a->choices, dx_choices_of(w, p, l));
+        g_ptr_array_add(
+            a->choices,
+            dx_choices_of(w, p, l, g_ptr_array_index(marks->labels, i), clues));
         slots[i] =
             (dx_slot){ .key = l->ask, .choices = g_ptr_array_index(a->choices, i) };
     }
@@ -150,17 +73,51 @@ static gboolean ask(dx_work *w, dx_session *session, const dx_page *p,
     return is_ok;
 }
 
-static void keep_better(dx_work *w, const dx_leaf *l, json_t *found)
+static gboolean is_asked(const GArray *leaves, const char *ask)
 {
-    json_t *have = dx_field_get(w->fields, l->path);
-    double old =
-        have != NULL ? json_number_value(json_object_get(have, "confidence")) : 0;
-    double new = json_number_value(json_object_get(found, "confidence"));
-    if (have == NULL || (dx_is_null(have) && !dx_is_null(found)) ||
-        (!dx_is_null(found) && new > old + 0.15))
-        dx_field_put(w->fields, l->path, found);
-    else
-        json_decref(found);
+    for (guint i = 0; i < leaves->len; i++)
+        if (strcmp(g_array_index(leaves, dx_leaf, i).ask, ask) == 0)
+            return TRUE;
+    return FALSE;
+}
+
+/* The clues that the schema has fields for. */
+static GArray *clues_of(dx_work *w, const dx_page *p, const dx_places *marks)
+{
+    GArray *clues = dx_clues_new();
+    dx_scene scene = { p->layout, &w->learnt, marks, p->number == 1, p->is_read };
+    if (is_asked(w->leaves, "seller_name"))
+        dx_clues_parties(&scene, clues);
+    if (is_asked(w->leaves, "gross_total") || is_asked(w->leaves, "total"))
+        dx_totals_add(w->totals, &scene, p->number);
+    if (is_asked(w->leaves, "invoice_number"))
+        dx_clues_papers(&scene, clues);
+    if (is_asked(w->leaves, "merchant_name"))
+        dx_clues_shop(&scene, clues);
+    return clues;
+}
+
+/* The parts of an address go to the leaves beside it. */
+static void put_parts(dx_work *w, const dx_leaf *l, const json_t *leaf_json,
+                      const json_t *parts)
+{
+    const char *dot = strrchr(l->path, '.');
+    if (dot == NULL)
+        return;
+    for (guint i = 0; i < w->derived->len; i++) {
+        const char *path = g_array_index(w->derived, dx_leaf, i).path,
+                   *name = strrchr(path, '.');
+        if (name == NULL || name - path != dot - l->path ||
+            strncmp(path, l->path, (gsize)(name - path)) != 0)
+            continue;
+        const char *text = json_string_value(json_object_get(parts, name + 1));
+        json_t *part = text != NULL ? json_deep_copy(leaf_json) : dx_null_leaf();
+        if (text != NULL) {
+            json_object_set_new(part, "value", json_string(text));
+            json_object_set_new(part, "raw", json_string(text));
+        }
+        dx_field_put(w->fields, path, part);
+    }
 }
 
 gboolean dx_ask_fields(dx_work *w, dx_session *session, const dx_page *p, GError **error)
@@ -168,26 +125,37 @@ gboolean dx_ask_fields(dx_work *w, dx_session *session, const dx_page *p, GError
     asked a = { 0 };
     if (w->leaves->len == 0)
         return TRUE;
-    gboolean is_ok = ask(w, session, p, w->leaves, NULL, &a, error);
+    g_autoptr(dx_places) marks = dx_places_new(p, w->leaves);
+    g_autoptr(GArray) clues = clues_of(w, p, marks);
+    gboolean is_ok = ask(w, session, p, w->leaves, NULL, clues, marks, &a, error);
     for (guint i = 0; is_ok && i < w->leaves->len; i++) {
         const dx_leaf *l = &g_array_index(w->leaves, dx_leaf, i);
-        const dx_choices *choices = g_ptr_array_index(a.choices, i);
-        const char *text = NULL;
-        double prob = 0;
+        dx_verdicts v = { .choices = g_ptr_array_index(a.choices, i), .clues = clues };
         if (i < a.values->len) {
-            const dx_answer_value *v = &g_array_index(a.values, dx_answer_value, i);
-            text = v->text;
-            prob = v->prob;
+            v.answer = g_array_index(a.values, dx_answer_value, i).text;
+            v.prob = g_array_index(a.values, dx_answer_value, i).prob;
         }
-        if (text == NULL) {
-            double weight;
-            text = by_label(l, choices, &weight);
-            prob = 0.1;
-        }
-        keep_better(w, l, make_leaf(w, p, l, choices, text, prob));
+        dx_hear(g_ptr_array_index(w->heard, i), w, p, l, &v);
     }
     asked_clear(&a);
     return is_ok;
+}
+
+void dx_decide_fields(dx_work *w)
+{
+    for (guint i = 0; i < w->leaves->len; i++) {
+        const dx_leaf *l = &g_array_index(w->leaves, dx_leaf, i);
+        GArray *options = g_ptr_array_index(w->heard, i);
+        for (uint32_t n = 1; n <= w->pages_read; n++) {
+            g_autoptr(GArray) clues = dx_clues_totals(w->totals, n);
+            dx_page p = { .number = n, .is_read = dx_totals_is_read(w->totals, n) };
+            dx_hear_clues(options, w, &p, l, clues);
+        }
+        json_t *parts;
+        dx_field_put(w->fields, l->path, dx_decide(options, l, &parts));
+        put_parts(w, l, dx_field_get(w->fields, l->path), parts);
+        json_decref(parts);
+    }
 }
 
 static const char *list_name(const char *path)
@@ -196,12 +164,31 @@ static const char *list_name(const char *path)
     return dot != NULL ? dot + 1 : path;
 }
 
+/* A value of a row as the model gave it. */
+static json_t *row_leaf(const dx_work *w, const dx_page *p, const dx_leaf *l,
+                        const dx_choices *choices, const dx_answer_value *v)
+{
+    gsize start, end;
+    double weight;
+    g_autofree char *value = NULL;
+    if (v->text == NULL || !dx_choices_find(choices, v->text, &start, &end, &weight))
+        return dx_null_leaf();
+    gboolean reads = dx_leaf_value(w, l, v->text, &value);
+    dx_box box;
+    g_autoptr(GArray) boxes = dx_layout_span(p->layout, start, end, &box);
+    double confidence = sqrt(v->prob) * (p->is_read ? 0.95 : 1) * (reads ? 1 : 0.3);
+    return dx_leaf_new(p->number, p->is_read, reads ? value : v->text, v->text, &box,
+                       CLAMP(confidence, 0.01, 0.99));
+}
+
 gboolean dx_ask_list(dx_work *w, dx_session *session, const dx_page *p,
                      const dx_list_leaf *list, GError **error)
 {
     asked a = { 0 };
     json_t *rows = dx_field_get(w->fields, list->path);
-    gboolean is_ok = ask(w, session, p, list->leaves, list_name(list->path), &a, error);
+    g_autoptr(dx_places) marks = dx_places_new(p, list->leaves);
+    gboolean is_ok =
+        ask(w, session, p, list->leaves, list_name(list->path), NULL, marks, &a, error);
     guint columns = list->leaves->len;
     for (guint r = 0; is_ok && columns > 0 && r < a.values->len / columns; r++) {
         json_t *row = json_object();
@@ -210,8 +197,7 @@ gboolean dx_ask_list(dx_work *w, dx_session *session, const dx_page *p,
             const dx_leaf *l = &g_array_index(list->leaves, dx_leaf, i);
             const dx_answer_value *v =
                 &g_array_index(a.values, dx_answer_value, r * columns + i);
-            json_t *value =
-                make_leaf(w, p, l, g_ptr_array_index(a.choices, i), v->text, v->prob);
+            json_t *value = row_leaf(w, p, l, g_ptr_array_index(a.choices, i), v);
             is_any |= !dx_is_null(value);
             dx_field_put(row, l->path, value);
         }

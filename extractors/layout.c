@@ -544,6 +544,10 @@ double dx_layout_score(const dx_layout *layout, const dx_label *label, gsize sta
     double gap = (c.y0 - l.y1) / em;
     if (gap < -0.5)
         return 0;
+    /* A sentence goes on in the next line. */
+    gsize between = start > label->end ? strspn(layout->text + label->end, " \n:.") : 0;
+    if (between > 0 && label->end + between == start && gap < JUMP_GAP)
+        return quality * 0.8;
     /* Below: columns line up at the left, at the right, or over each other. */
     double width = MIN(l.x1 - l.x0, c.x1 - c.x0);
     double edge = MIN(fabs(l.x0 - c.x0), fabs(l.x1 - c.x1)) * layout->aspect / em;

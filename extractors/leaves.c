@@ -83,7 +83,8 @@ void dx_collect(dx_work *w, const json_t *node, const char *prefix, GArray *leav
             else if (kind != NULL && strstr(kind, "tax_number") != NULL)
                 l.kind = DX_KIND_ID;
             l.ask = ask != NULL ? ask : key;
-            g_array_append_val(leaves, l);
+            gboolean is_derived = json_is_true(json_object_get(child, "x-derived"));
+            g_array_append_val(is_derived && !is_row ? w->derived : leaves, l);
         }
     }
 }

@@ -136,6 +136,7 @@ static const struct {
     { "x-kind", check_kind, FALSE },     { "x-labels", check_labels, FALSE },
     { "x-bt", check_text, FALSE },       { "x-alias", check_alias, FALSE },
     { "x-ask", check_text, FALSE },      { "x-copy", check_copy, FALSE },
+    { "x-derived", check_bool, FALSE },
     { "x-redact", check_bool, FALSE },   { "x-merge", check_merge, FALSE },
     { "x-review-below", check_below, FALSE },
     { "x-checks", check_checks, TRUE },  { "x-version", check_text, TRUE },

@@ -1,0 +1,220 @@
+/*
+ * decide.c - one value for a leaf, out of three witnesses: the printed labels, the clues of
+ * the page's form, and the model's answer.
+ *
+ * All that speaks for the same value is added up, in logits.  The best value stands when
+ * it is worth more than nothing at all; its distance to that and to the next value gives
+ * the confidence.
+ */
+#include "extract.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The weights of the witnesses. */
+#define WORTH_LABEL  3.0 /* a value right behind its label; falls with the distance */
+#define WORTH_ANSWER 1.4 /* the model's answer at token probability 1 */
+#define WORTH_CHOSEN 0.3 /* the model's answer whatever its probability */
+#define WORTH_FORM   0.7 /* reads as its kind, with a right check digit */
+#define WORTH_LEAST  0.9 /* what a value must be worth to stand */
+#define LABEL_LEAST  0.2 /* weaker places are not looked at */
+
+typedef struct option {
+    char *raw, *value;
+    dx_box box;
+    double label, clue, answer, form;
+    json_t *parts;
+    uint32_t page;
+    gboolean is_read; /* off the picture */
+    gboolean reads;
+} option;
+
+static void option_clear(gpointer data)
+{
+    g_free(((option *)data)->raw);
+    g_free(((option *)data)->value);
+    json_decref(((option *)data)->parts);
+}
+
+GArray *dx_options_new(void)
+{
+    GArray *options = g_array_new(FALSE, TRUE, sizeof(option));
+    g_array_set_clear_func(options, option_clear);
+    return options;
+}
+
+/* Titles of papers as enum values. */
+static const char *title_of(const char *folded)
+{
+    static const struct {
+        const char *part, *value;
+    } titles[] = {
+        { "proforma", "proforma" },           { "pro forma", "proforma" },
+        { "credit", "credit_note" },          { "gutschrift", "credit_note" },
+        { "avoir", "credit_note" },           { "nota de credito", "credit_note" },
+        { "nota di credito", "credit_note" }, { "dobropis", "credit_note" },
+        { "korekt", "credit_note" },          { "debit", "debit_note" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(titles); i++)
+        if (strstr(folded, titles[i].part) != NULL)
+            return titles[i].value;
+    return "invoice";
+}
+
+gboolean dx_leaf_value(const dx_work *w, const dx_leaf *l, const char *raw, char **value)
+{
+    const json_t *choices = json_object_get(l->node, "enum");
+    if (strcmp(l->path, "document_type") == 0 && choices != NULL) {
+        g_autofree char *folded = dx_fold(raw, strlen(raw));
+        *value = g_strdup(title_of(folded));
+        return TRUE;
+    }
+    if (dx_normalize(l->kind, raw, &w->learnt, value, NULL))
+        return TRUE;
+    return FALSE;
+}
+
+json_t *dx_leaf_new(uint32_t page, gboolean is_read, const char *value, const char *raw,
+                    const dx_box *box, double confidence)
+{
+    json_t *leaf =
+        json_pack("{s:s, s:s, s:s, s:f, s:i, s:[f, f, f, f]}", "value", value, "raw", raw,
+                  "source", is_read ? "vlm" : "text", "confidence", confidence, "page",
+                  (int)page, "bbox", box->x0, box->y0, box->x1, box->y1);
+    return leaf != NULL ? leaf : dx_null_leaf();
+}
+
+/* Values of free text are the same when their letters and digits are. */
+static gboolean is_same(const dx_leaf *l, const char *a, const char *b)
+{
+    if (strcmp(a, b) == 0)
+        return TRUE;
+    if (l->kind != DX_KIND_TEXT && l->kind != DX_KIND_NONE)
+        return FALSE;
+    const char *p = a, *q = b;
+    for (;;) {
+        while (*p != '\0' && !g_unichar_isalnum(g_utf8_get_char(p)))
+            p = g_utf8_next_char(p);
+        while (*q != '\0' && !g_unichar_isalnum(g_utf8_get_char(q)))
+            q = g_utf8_next_char(q);
+        if (*p == '\0' || *q == '\0')
+            return *p == *q;
+        if (g_unichar_tolower(g_utf8_get_char(p)) !=
+            g_unichar_tolower(g_utf8_get_char(q)))
+            return FALSE;
+        p = g_utf8_next_char(p);
+        q = g_utf8_next_char(q);
+    }
+}
+
+/* The option with the value of `raw`, made when it is new. */
+static option *option_for(GArray *options, const dx_work *w, const dx_leaf *l,
+                          const char *raw, const char *value, const dx_box *box,
+                          const dx_page *p)
+{
+    g_autofree char *read = NULL;
+    gboolean reads = value != NULL || dx_leaf_value(w, l, raw, &read);
+    const char *text = value != NULL ? value : reads ? read : raw;
+    for (guint i = 0; i < options->len; i++)
+        if (is_same(l, g_array_index(options, option, i).value, text))
+            return &g_array_index(options, option, i);
+    option o = { .raw = g_strdup(raw),
+                 .value = g_strdup(text),
+                 .box = *box,
+                 .reads = reads,
+                 .page = p->number,
+                 .is_read = p->is_read };
+    if (reads && dx_identifier_check(l->kind, text) == DX_VERDICT_PASS)
+        o.form = WORTH_FORM;
+    g_array_append_val(options, o);
+    return &g_array_index(options, option, options->len - 1);
+}
+
+static void hear_labels(GArray *options, const dx_work *w, const dx_page *p,
+                        const dx_leaf *l, const dx_choices *choices)
+{
+    for (guint i = 0; i < dx_choices_count(choices); i++) {
+        double weight;
+        gsize start, end;
+        const char *text = dx_choices_text(choices, i, &weight);
+        if (weight < LABEL_LEAST ||
+            !dx_choices_find(choices, text, &start, &end, &weight) || end == 0)
+            continue;
+        dx_box box;
+        g_autoptr(GArray) boxes = dx_layout_span(p->layout, start, end, &box);
+        option *o = option_for(options, w, l, text, NULL, &box, p);
+        o->label = MAX(o->label, WORTH_LABEL * weight);
+    }
+}
+
+void dx_hear_clues(GArray *options, const dx_work *w, const dx_page *p, const dx_leaf *l,
+                   const GArray *clues)
+{
+    for (guint i = 0; clues != NULL && i < clues->len; i++) {
+        const dx_clue *c = &g_array_index(clues, dx_clue, i);
+        if (strcmp(c->ask, l->ask) != 0)
+            continue;
+        option *o = option_for(options, w, l, c->raw, c->value, &c->box, p);
+        o->clue = o->clue == 0 ? c->score : MAX(o->clue, c->score);
+        if (o->parts == NULL)
+            o->parts = json_incref(c->parts);
+    }
+}
+
+static void hear_answer(GArray *options, const dx_work *w, const dx_page *p,
+                        const dx_leaf *l, const dx_verdicts *v)
+{
+    gsize start = 0, end = 0;
+    double weight;
+    if (v->answer == NULL ||
+        !dx_choices_find(v->choices, v->answer, &start, &end, &weight))
+        return;
+    dx_box box = { 0 };
+    g_autoptr(GArray) boxes = dx_layout_span(p->layout, start, end, &box);
+    option *o = NULL;
+    for (guint i = 0; i < options->len && o == NULL;
+         i++) /* a clue's print, answered as it stands */
+        if (strcmp(g_array_index(options, option, i).raw, v->answer) == 0)
+            o = &g_array_index(options, option, i);
+    if (o == NULL)
+        o = option_for(options, w, l, v->answer, NULL, &box, p);
+    o->answer = MAX(o->answer, WORTH_CHOSEN + WORTH_ANSWER * sqrt(v->prob));
+}
+
+static double worth_of(const option *o)
+{
+    return o->label + o->clue + o->answer +
+           (o->label + o->clue + o->answer > 0 ? o->form : 0) - (o->reads ? 0 : 2);
+}
+
+void dx_hear(GArray *options, const dx_work *w, const dx_page *p, const dx_leaf *l,
+             const dx_verdicts *v)
+{
+    hear_labels(options, w, p, l, v->choices);
+    dx_hear_clues(options, w, p, l, v->clues);
+    hear_answer(options, w, p, l, v);
+}
+
+static gint by_worth(gconstpointer a, gconstpointer b)
+{
+    double x = worth_of(a), y = worth_of(b);
+    return x > y ? -1 : x < y;
+}
+
+json_t *dx_decide(GArray *options, const dx_leaf *l, json_t **parts)
+{
+    *parts = NULL;
+    g_array_sort(options, by_worth);
+    const option *best = options->len > 0 ? &g_array_index(options, option, 0) : NULL;
+    if (best == NULL || worth_of(best) < WORTH_LEAST)
+        return dx_null_leaf();
+    double most = worth_of(best), next = options->len > 1 ? worth_of(best + 1) : 0;
+    if (best->parts != NULL)
+        *parts = json_incref(best->parts);
+    double margin = MIN(most - MAX(next, 0), 4);
+    double confidence = 1 / (1 + exp(-(0.5 * (most - 2.5) + 0.6 * margin - 0.6)));
+    if (best->is_read)
+        confidence *= 0.95;
+    return dx_leaf_new(best->page, best->is_read, best->value, best->raw, &best->box,
+                       CLAMP(confidence, 0.01, 0.99));
+}

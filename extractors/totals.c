@@ -1,0 +1,666 @@
+/*
+ * totals.c - which amounts of a page are its sums: the words beside each amount, and the
+ * set of amounts that adds up.
+ *
+ * Every amount gets a leaning to each role from the words of its row (or, without any, of
+ * the heading of its column).  Then net, tax and gross are chosen together: the set whose
+ * leanings and whose arithmetic are worth most.
+ */
+#include "clue.h"
+
+#include <math.h>
+#include <string.h>
+
+#define AMOUNTS_MAX 400u /* of one page */
+#define TOP_MAX     16u  /* amounts tried for a role */
+
+/* Worth in logits; one table for invoices and receipts. */
+#define SUM_ADDS_UP    3.0  /* net + tax = gross */
+#define SUM_NO_TAX     0.7  /* net = gross, tax 0 */
+#define SUM_CONTRADICT -2.5 /* net + tax != gross */
+#define SUM_RATE       1.0  /* tax / net is a rate that is printed */
+#define SUM_LARGEST    1.0  /* no larger amount with words of its own */
+#define SUM_LOW        0.8  /* for the whole height of the page */
+#define SUM_LABEL      1.5  /* a label of the schema right beside */
+#define SUM_CASH       2.0  /* cash - total = change */
+
+typedef enum role { NET, TAX, GROSS, DUE, CASH, CHANGE, ROLES } role;
+
+typedef struct item {
+    gsize start, end; /* of its page's text */
+    char *raw;
+    uint32_t page;
+    gboolean is_read;
+    int64_t micro;
+    dx_box box;
+    double lean[ROLES];
+    gboolean is_named;
+} item;
+
+struct dx_totals {
+    GArray *items; /* of item, in reading order */
+    GArray *rates; /* of int64_t: percentages printed, in millionths */
+    GArray *clues; /* made once, when first asked for */
+};
+
+static void item_clear(gpointer data)
+{
+    g_free(((item *)data)->raw);
+}
+
+dx_totals *dx_totals_new(void)
+{
+    dx_totals *t = g_new0(dx_totals, 1);
+    t->items = g_array_new(FALSE, TRUE, sizeof(item));
+    g_array_set_clear_func(t->items, item_clear);
+    t->rates = g_array_new(FALSE, TRUE, sizeof(int64_t));
+    return t;
+}
+
+void dx_totals_free(dx_totals *t)
+{
+    if (t == NULL)
+        return;
+    g_array_unref(t->items);
+    g_array_unref(t->rates);
+    g_clear_pointer(&t->clues, g_array_unref);
+    g_free(t);
+}
+
+/* ---- words -------------------------------------------------------------------------- */
+
+enum {
+    W_SUM = 1,
+    W_NET = 2,
+    W_TAX = 4,
+    W_GROSS = 8,
+    W_DUE = 16,
+    W_OTHER = 32,
+    W_CASH = 64,
+    W_CHANGE = 128,
+    W_WITHOUT = 256,
+    W_WITH = 512,
+    W_PAY = 1024,
+    W_SUB = 2048
+};
+
+static const struct {
+    const char *
+        part; /* folded; a leading blank asks for the start of a word, a closing one for its end */
+    int bits;
+} words[] = {
+    { " total", W_SUM },
+    { "totaal", W_SUM },
+    { "gesamt", W_SUM },
+    { "summe", W_SUM },
+    { " sum ", W_SUM },
+    { " suma", W_SUM },
+    { " razem", W_SUM },
+    { " celkem", W_SUM },
+    { " totale", W_SUM },
+    { " montant", W_SUM },
+    { " importe", W_SUM },
+    { "betrag", W_SUM },
+    { "beitrag", W_SUM },
+    { " amount", W_SUM },
+    { "bedrag", W_SUM },
+    { " kwota", W_SUM },
+    { " castka", W_SUM },
+    { " valor", W_SUM },
+    { " jumlah", W_SUM },
+    { " ttl ", W_SUM },
+    { " totai", W_SUM },
+    { " tota1", W_SUM },
+    { " tolal", W_SUM },
+    { " net ", W_NET },
+    { "netto", W_NET },
+    { "nett ", W_NET },
+    { " neto", W_NET },
+    { "subtotal", W_NET | W_SUB },
+    { "sub total", W_NET | W_SUB },
+    { "sub-total", W_NET | W_SUB },
+    { "subtotaal", W_NET | W_SUB },
+    { "zwischensumme", W_NET | W_SUB },
+    { "sous-total", W_NET | W_SUB },
+    { "sous total", W_NET | W_SUB },
+    { "mezisoucet", W_NET | W_SUB },
+    { "positionssumme", W_NET | W_SUB },
+    { "line total", W_NET | W_SUB },
+    { " ht ", W_NET },
+    { "hors tax", W_NET },
+    { "imponibil", W_NET },
+    { " base ", W_NET },
+    { "zaklad", W_NET },
+    { "iliquido", W_NET },
+    { "taxable", W_NET },
+    { "warenwert", W_NET },
+    { "bemessung", W_NET },
+    { "grondslag", W_NET },
+    { " excl", W_WITHOUT },
+    { " exkl", W_WITHOUT },
+    { " exc ", W_WITHOUT },
+    { " ex ", W_WITHOUT },
+    { " ohne ", W_WITHOUT },
+    { " before ", W_WITHOUT },
+    { " without ", W_WITHOUT },
+    { " zzgl", W_TAX },
+    { " sans ", W_WITHOUT },
+    { " sin ", W_WITHOUT },
+    { " sem ", W_WITHOUT },
+    { " senza ", W_WITHOUT },
+    { " bez ", W_WITHOUT },
+    { " not incl", W_WITHOUT },
+    { "exclusi", W_WITHOUT },
+    { " tax", W_TAX },
+    { " vat", W_TAX },
+    { " gst", W_TAX },
+    { " hst", W_TAX },
+    { " sst", W_TAX },
+    { " mwst", W_TAX },
+    { "mehrwertst", W_TAX },
+    { " ust", W_TAX },
+    { "steuer", W_TAX },
+    { " tva", W_TAX },
+    { " iva ", W_TAX },
+    { " btw", W_TAX },
+    { " dph", W_TAX },
+    { " dan ", W_TAX },
+    { " dane ", W_TAX },
+    { "podat", W_TAX },
+    { " ptu", W_TAX },
+    { "impost", W_TAX },
+    { "cuota", W_TAX },
+    { " service charge", W_OTHER },
+    { "gross", W_GROSS },
+    { "brutto", W_GROSS },
+    { " ttc", W_GROSS },
+    { " grand", W_GROSS },
+    { "rechnungsbetrag", W_GROSS },
+    { "rechnungsbeitrag", W_GROSS },
+    { "rechnungssumme", W_GROSS },
+    { "rechnungsendbetrag", W_GROSS },
+    { "endsumme", W_GROSS },
+    { "endbetrag", W_GROSS },
+    { "invoice total", W_GROSS },
+    { "total invoice", W_GROSS },
+    { "total factur", W_GROSS },
+    { "factuurbedrag", W_GROSS },
+    { "total a payer", W_GROSS },
+    { "bill total", W_GROSS },
+    { "total for this", W_GROSS },
+    { "nett total", W_GROSS },
+    { " incl", W_WITH },
+    { " inkl", W_WITH },
+    { " inc ", W_WITH },
+    { " inc. ", W_WITH },
+    { "inclusi", W_WITH },
+    { " con iva", W_WITH },
+    { " com iva", W_WITH },
+    { " s dph", W_WITH },
+    { " s dan", W_WITH },
+    { " including", W_WITH },
+    { " due", W_DUE },
+    { "payable", W_DUE },
+    { "zahlbetrag", W_DUE },
+    { "zu zahlen", W_DUE },
+    { "zahlungsbetrag", W_DUE },
+    { " offen", W_DUE },
+    { "open amount", W_DUE },
+    { "a payer", W_DUE },
+    { "da pagare", W_DUE },
+    { "a pagare", W_DUE },
+    { "a pagar", W_DUE },
+    { "te betalen", W_DUE },
+    { "do zaplaty", W_DUE },
+    { "k uhrade", W_DUE },
+    { "outstanding", W_DUE },
+    { "balance", W_DUE },
+    { "restbetrag", W_DUE },
+    { "to pay", W_DUE },
+    { "reste", W_DUE },
+    { "saldo", W_DUE },
+    { " paid", W_OTHER },
+    { "prepaid", W_OTHER },
+    { " deposit", W_OTHER },
+    { "anzahlung", W_OTHER },
+    { "vorausbezahlt", W_OTHER },
+    { "advance", W_OTHER },
+    { "acompte", W_OTHER },
+    { "anticipo", W_OTHER },
+    { "aanbetaling", W_OTHER },
+    { "discount", W_OTHER },
+    { "rabatt", W_OTHER },
+    { "skonto", W_OTHER },
+    { "remise", W_OTHER },
+    { "descuento", W_OTHER },
+    { "sconto", W_OTHER },
+    { "korting", W_OTHER },
+    { "sleva", W_OTHER },
+    { "rabat", W_OTHER },
+    { " disc ", W_OTHER },
+    { "shipping", W_OTHER },
+    { "versand", W_OTHER },
+    { "freight", W_OTHER },
+    { " porto", W_OTHER },
+    { "rounding", W_OTHER },
+    { "rundung", W_OTHER },
+    { "allowance", W_OTHER },
+    { "abschl", W_OTHER },
+    { "zuschl", W_OTHER },
+    { " rnd", W_OTHER },
+    { "round ", W_OTHER },
+    { " adj", W_OTHER },
+    { "surcharge", W_OTHER },
+    { "charge:", W_OTHER },
+    { "delivery", W_OTHER },
+    { "saving", W_OTHER },
+    { "points", W_OTHER },
+    { "previous", W_OTHER },
+    { " qty", W_OTHER },
+    { "quantity", W_OTHER },
+    { " item", W_OTHER },
+    { "per unit", W_OTHER },
+    { "price", W_OTHER },
+    { "preis", W_OTHER },
+    { " count", W_OTHER },
+    { " cash", W_CASH },
+    { "tender", W_CASH },
+    { " visa", W_CASH },
+    { "master", W_CASH },
+    { " card", W_CASH },
+    { "debit", W_CASH },
+    { "credit", W_CASH },
+    { " bar ", W_CASH },
+    { "gegeben", W_CASH },
+    { " tunai", W_CASH },
+    { " received", W_CASH },
+    { "payment", W_CASH },
+    { "contant", W_CASH },
+    { "espece", W_CASH },
+    { "efectivo", W_CASH },
+    { "gotowk", W_CASH },
+    { "hotov", W_CASH },
+    { "bancomat", W_CASH },
+    { " pin ", W_CASH },
+    { "karte", W_CASH },
+    { "girocard", W_CASH },
+    { "entregado", W_CASH },
+    { "ontvangen", W_CASH },
+    { "amex", W_CASH },
+    { " change", W_CHANGE },
+    { "ruckgeld", W_CHANGE },
+    { "zuruck", W_CHANGE },
+    { "wechselgeld", W_CHANGE },
+    { "rendu", W_CHANGE },
+    { " cambio", W_CHANGE },
+    { " resto", W_CHANGE },
+    { "wisselgeld", W_CHANGE },
+    { " terug", W_CHANGE },
+    { "troco", W_CHANGE },
+    { "reszta", W_CHANGE },
+    { "vraceno", W_CHANGE },
+    { " baki", W_CHANGE },
+    { "nazpet", W_CHANGE },
+};
+
+static int bits_of(const char *label)
+{
+    g_autofree char *folded = dx_fold(label, strlen(label));
+    GString *t = g_string_new(" ");
+    for (const char *c = folded; *c != '\0'; c++)
+        g_string_append_c(t, strchr(":*|()[]=\t", *c) != NULL ? ' ' : *c);
+    g_string_append_c(t, ' ');
+    int bits = 0;
+    for (gsize i = 0; i < G_N_ELEMENTS(words); i++)
+        if (strstr(t->str, words[i].part) != NULL)
+            bits |= words[i].bits;
+    g_string_free(t, TRUE);
+    return bits;
+}
+
+/* "excluding tax" is net, "including tax" is gross, neither is a tax. */
+static void lean_by_words(item *it, int b, double weight)
+{
+    gboolean has_tax = (b & W_TAX) != 0;
+    if (has_tax && (b & W_WITHOUT))
+        b = (b & ~(W_TAX | W_WITHOUT | W_GROSS)) | W_NET;
+    else if (has_tax && (b & W_WITH))
+        b = (b & ~(W_TAX | W_WITH)) | W_GROSS;
+    else if (b & W_WITHOUT)
+        b |= W_NET;
+    if ((b & W_SUM) && (b & W_GROSS))
+        b &= ~W_NET;
+    double other = (b & W_OTHER) ? -3.0 : 0, paid = (b & (W_CASH | W_CHANGE)) ? -1.5 : 0;
+    double lean[ROLES] = {
+        [NET] = ((b & W_NET) ? 2.5 : 0) + ((b & W_SUM) ? 0.3 : 0) -
+                ((b & W_GROSS) ? 2 : 0) - ((b & W_DUE) ? 1.5 : 0) -
+                ((b & W_TAX) ? 1.5 : 0) + other + paid,
+        [TAX] = ((b & W_TAX) ? 2.3 : -0.5) - ((b & W_NET) ? 1.2 : 0) -
+                ((b & W_GROSS) ? 2 : 0) + other + paid,
+        [GROSS] = ((b & W_GROSS) ? 2.5 : 0) + ((b & W_SUM) ? 1.3 : 0) +
+                  ((b & W_DUE) ? 0.9 : 0) - ((b & W_NET) ? 1.8 : 0) -
+                  ((b & W_SUB) ? 1.0 : 0) - ((b & W_TAX) ? 1.5 : 0) + other + paid,
+        [DUE] = ((b & W_DUE) ? 3.0 : 0) + ((b & W_GROSS) ? 0.4 : 0) -
+                ((b & W_NET) ? 2 : 0) - ((b & W_TAX) ? 2 : 0) + other,
+        [CASH] = ((b & W_CASH) ? 2.5 : -1) + other,
+        [CHANGE] = ((b & W_CHANGE) ? 3 : -1),
+    };
+    for (guint r = 0; r < ROLES; r++)
+        it->lean[r] += weight * lean[r];
+}
+
+/* ---- amounts of the page -------------------------------------------------------------- */
+
+static gboolean has_letters(const char *text)
+{
+    guint count = 0;
+    for (; *text != '\0'; text = g_utf8_next_char(text))
+        count += g_unichar_isalpha(g_utf8_get_char(text)) != 0;
+    return count >= 2;
+}
+
+/* The words that name an amount: before it in its cell, else the nearest cell to its left
+ * that has letters, unless another amount stands between. */
+static char *label_left(const dx_layout *l, const item *it, const GArray *all,
+                        guint which)
+{
+    gsize from = it->start;
+    while (from > 0 && l->text[from - 1] != '\n')
+        from--;
+    if (which > 0) { /* behind the amount before it in the row */
+        const item *before = &g_array_index(all, item, which - 1);
+        if (before->end > from && before->end <= it->start)
+            from = before->end;
+    }
+    g_autofree char *text = g_strndup(l->text + from, it->start - from);
+    g_auto(GStrv) cells = g_strsplit(text, "\t", -1);
+    for (guint i = g_strv_length(cells); i > 0; i--)
+        if (has_letters(cells[i - 1]) && !dx_currency_known(g_strstrip(cells[i - 1])))
+            return g_strdup(cells[i - 1]);
+    return NULL;
+}
+
+static char *label_above(const dx_layout *l, const item *it)
+{
+    const dx_cell *best = NULL;
+    for (guint i = 0; i < l->cells->len; i++) {
+        const dx_cell *c = &g_array_index(l->cells, dx_cell, i);
+        double em = it->box.y1 - it->box.y0, gap = (it->box.y0 - c->box.y1) / em;
+        if (c->start >= it->start || gap < -0.5 || gap > 6)
+            continue;
+        if (MIN(c->box.x1, it->box.x1) <= MAX(c->box.x0, it->box.x0))
+            continue;
+        g_autofree char *text = g_strndup(l->text + c->start, c->end - c->start);
+        if (has_letters(text))
+            best = c;
+    }
+    return best != NULL ? g_strndup(l->text + best->start, best->end - best->start)
+                        : NULL;
+}
+
+static gboolean is_percent(const char *text, gsize end)
+{
+    while (text[end] == ' ')
+        end++;
+    return text[end] == '%';
+}
+
+static GArray *find_items(const dx_scene *s, uint32_t page)
+{
+    const dx_layout *l = s->layout;
+    GArray *items = g_array_new(FALSE, TRUE, sizeof(item)); /* texts move to the totals */
+    g_autoptr(GArray) found =
+        dx_find_candidates(DX_KIND_AMOUNT, l->text, l->bytes, s->context);
+    g_autoptr(GArray) dates =
+        dx_find_candidates(DX_KIND_DATE, l->text, l->bytes, s->context);
+    gsize last = 0;
+    for (guint i = 0; i < found->len && items->len < AMOUNTS_MAX; i++) {
+        const dx_candidate *c = &g_array_index(found, dx_candidate, i);
+        gboolean is_date = FALSE;
+        for (guint d = 0; d < dates->len && !is_date; d++)
+            is_date = c->start < g_array_index(dates, dx_candidate, d).end &&
+                      c->end > g_array_index(dates, dx_candidate, d).start;
+        item it = { .start = c->start, .end = c->end };
+        if (is_date || c->start < last || is_percent(l->text, c->end) ||
+            !dx_amount_parse(c->value, &it.micro))
+            continue;
+        /* a bare whole number is a sum only where a currency stands beside it */
+        g_autofree char *span = g_strndup(l->text + c->start, c->end - c->start);
+        if (c->weight < 0.5 && strpbrk(span, ".,") == NULL)
+            continue;
+        last = c->end;
+        g_autoptr(GArray) boxes = dx_layout_span(l, c->start, c->end, &it.box);
+        it.page = page;
+        it.is_read = s->is_read;
+        it.raw = g_strdelimit(g_steal_pointer(&span), "\t\n", ' ');
+        if (boxes->len > 0)
+            g_array_append_val(items, it);
+        else
+            g_free(it.raw);
+    }
+    return items;
+}
+
+static void name_items(const dx_scene *s, GArray *items)
+{
+    static const char *const asks[ROLES][2] = {
+        { "net_total", "subtotal" }, { "tax_total", NULL }, { "gross_total", "total" },
+        { "amount_due", NULL },      { "tendered", NULL },  { "change", NULL }
+    };
+    for (guint i = 0; i < items->len; i++) {
+        item *it = &g_array_index(items, item, i);
+        g_autofree char *left = label_left(s->layout, it, items, i);
+        g_autofree char *above = left == NULL ? label_above(s->layout, it) : NULL;
+        int bits = left != NULL ? bits_of(left) : above != NULL ? bits_of(above) : 0;
+        it->is_named = bits != 0 && (bits & W_OTHER) == 0;
+        /* a long sentence names less than a label */
+        double weight = left == NULL ? 0.6 : strlen(left) > 60 ? 0.4 : 1;
+        if (bits != 0)
+            lean_by_words(it, bits, weight);
+        for (guint r = 0; r < ROLES; r++)
+            for (guint k = 0; k < 2 && asks[r][k] != NULL; k++)
+                it->lean[r] +=
+                    SUM_LABEL * dx_mark_score(s, asks[r][k], it->start, it->end);
+        it->lean[GROSS] += SUM_LOW * (it->box.y0 + it->page - 1);
+    }
+}
+
+/* ---- the set that adds up ---------------------------------------------------------------- */
+
+typedef struct set {
+    const item *net, *tax, *gross;
+    double score;
+} set;
+
+static gboolean near(int64_t a, int64_t b)
+{
+    return ABS(a - b) <= 10000; /* one cent */
+}
+
+static gboolean is_printed_rate(const GArray *rates, int64_t net, int64_t tax)
+{
+    for (guint i = 0; i < rates->len; i++) {
+        int64_t rate = g_array_index(rates, int64_t, i);
+        if (rate > 0 &&
+            fabs((double)net * ((double)rate / 1e6) / 100 - (double)tax) < 30000)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static double worth(const GArray *rates, const set *c)
+{
+    double score = c->gross->lean[GROSS];
+    int64_t gross = c->gross->micro, net = c->net != NULL ? c->net->micro : 0,
+            tax = c->tax != NULL ? c->tax->micro : 0;
+    if (c->net != NULL)
+        score += c->net->lean[NET];
+    if (c->tax != NULL)
+        score += c->tax->lean[TAX];
+    if (c->net != NULL && c->net == c->gross)
+        return -INFINITY;
+    if (c->tax != NULL && (c->tax == c->gross || c->tax == c->net))
+        return -INFINITY;
+    if (c->net != NULL && c->tax != NULL) {
+        if (near(net + tax, gross))
+            score += tax != 0 ? SUM_ADDS_UP : SUM_NO_TAX;
+        else
+            score += SUM_CONTRADICT;
+        if (tax > 0 && near(net + tax, gross) && is_printed_rate(rates, net, tax))
+            score += SUM_RATE;
+        if (ABS(tax) * 10 > ABS(net) * 4)
+            score -= 2;
+    } else if (c->net != NULL) {
+        score += net > gross                         ? SUM_CONTRADICT
+                 : (double)net < 0.7 * (double)gross ? -1
+                                                     : 0;
+    } else if (c->tax != NULL) {
+        score += ABS(tax) * 10 > ABS(gross) * 3 ? SUM_CONTRADICT : 0;
+    }
+    return score;
+}
+
+static gint by_lean(gconstpointer a, gconstpointer b, gpointer data)
+{
+    guint r = GPOINTER_TO_UINT(data);
+    const item *x = *(const item *const *)a, *y = *(const item *const *)b;
+    return x->lean[r] > y->lean[r] ? -1 : x->lean[r] < y->lean[r];
+}
+
+static GPtrArray *best_for(GArray *items, guint r)
+{
+    GPtrArray *list = g_ptr_array_new();
+    for (guint i = 0; i < items->len; i++)
+        g_ptr_array_add(list, &g_array_index(items, item, i));
+    g_ptr_array_sort_with_data(list, by_lean, GUINT_TO_POINTER(r));
+    if (list->len > TOP_MAX)
+        g_ptr_array_set_size(list, TOP_MAX);
+    return list;
+}
+
+static set choose(GArray *items, const GArray *rates)
+{
+    g_autoptr(GPtrArray) gross = best_for(items, GROSS), net = best_for(items, NET),
+                         tax = best_for(items, TAX);
+    set best = { .score = -INFINITY };
+    for (guint g = 0; g < gross->len; g++)
+        for (guint n = 0; n <= net->len; n++)
+            for (guint t = 0; t <= tax->len; t++) {
+                set c = { n < net->len ? g_ptr_array_index(net, n) : NULL,
+                          t < tax->len ? g_ptr_array_index(tax, t) : NULL,
+                          g_ptr_array_index(gross, g), 0 };
+                c.score = worth(rates, &c);
+                if (c.score > best.score)
+                    best = c;
+            }
+    return best;
+}
+
+static void largest_first(GArray *items)
+{
+    int64_t most = 0;
+    for (guint i = 0; i < items->len; i++) {
+        const item *it = &g_array_index(items, item, i);
+        if (it->is_named && it->lean[GROSS] > 0.5)
+            most = MAX(most, it->micro);
+    }
+    for (guint i = 0; i < items->len; i++)
+        if (g_array_index(items, item, i).micro == most)
+            g_array_index(items, item, i).lean[GROSS] += SUM_LARGEST;
+}
+
+static void add_item(GArray *clues, const char *ask, const item *it, double score)
+{
+    dx_clue_add(clues, ask, it->raw, NULL, &it->box, score);
+    g_array_index(clues, dx_clue, clues->len - 1).page = it->page;
+}
+
+/* cash - total = change: on receipts this alone finds the total */
+static void use_cash(GArray *items)
+{
+    for (guint c = 0; c < items->len; c++) {
+        const item *cash = &g_array_index(items, item, c);
+        for (guint h = 0; cash->lean[CASH] > 1 && h < items->len; h++) {
+            const item *change = &g_array_index(items, item, h);
+            if (h == c || change->lean[CHANGE] <= 1)
+                continue;
+            for (guint t = 0; t < items->len; t++) {
+                item *total = &g_array_index(items, item, t);
+                if (t != c && t != h && near(cash->micro - change->micro, total->micro) &&
+                    total->micro > 0)
+                    total->lean[GROSS] += SUM_CASH;
+            }
+        }
+    }
+}
+
+void dx_totals_add(dx_totals *t, const dx_scene *s, uint32_t page)
+{
+    g_autoptr(GArray) items = find_items(s, page);
+    name_items(s, items);
+    g_array_append_vals(t->items, items->data, items->len);
+    g_autoptr(GArray) rates = dx_find_candidates(DX_KIND_PERCENT, s->layout->text,
+                                                 s->layout->bytes, s->context);
+    for (guint i = 0; i < rates->len; i++) {
+        int64_t rate;
+        if (dx_amount_parse(g_array_index(rates, dx_candidate, i).value, &rate))
+            g_array_append_val(t->rates, rate);
+    }
+}
+
+gboolean dx_totals_is_read(const dx_totals *t, uint32_t page)
+{
+    for (guint i = 0; i < t->items->len; i++)
+        if (g_array_index(t->items, item, i).page == page)
+            return g_array_index(t->items, item, i).is_read;
+    return FALSE;
+}
+
+static void add_clues(GArray *items, const set *best, GArray *clues)
+{
+    gboolean adds_up = best->net != NULL && best->tax != NULL && best->tax->micro != 0 &&
+                       near(best->net->micro + best->tax->micro, best->gross->micro);
+    double sure = adds_up ? 2.5 : 0;
+    static const char *const nets[] = { "net_total", "subtotal" }, *const sums[] = {
+        "gross_total", "total"
+    };
+    for (guint k = 0; k < 2; k++) {
+        if (best->net != NULL)
+            add_item(clues, nets[k], best->net, 1 + best->net->lean[NET] + sure);
+        add_item(clues, sums[k], best->gross, 1 + best->gross->lean[GROSS] + sure);
+    }
+    if (best->tax != NULL)
+        add_item(clues, "tax_total", best->tax, 1 + best->tax->lean[TAX] + sure);
+    static const struct {
+        role r;
+        const char *ask;
+    } single[] = { { DUE, "amount_due" }, { CASH, "tendered" }, { CHANGE, "change" } };
+    for (gsize k = 0; k < G_N_ELEMENTS(single); k++) {
+        g_autoptr(GPtrArray) top = best_for(items, single[k].r);
+        const item *it = g_ptr_array_index(top, 0);
+        if (it->lean[single[k].r] > 1)
+            add_item(clues, single[k].ask, it, it->lean[single[k].r]);
+    }
+    /* nothing is said to be open or paid: the whole sum is due */
+    add_item(clues, "amount_due", best->gross, 2.2);
+}
+
+GArray *dx_clues_totals(dx_totals *t, uint32_t page)
+{
+    GArray *clues = dx_clues_new();
+    if (t->clues == NULL) {
+        t->clues = dx_clues_new();
+        largest_first(t->items);
+        use_cash(t->items);
+        if (t->items->len > 0) {
+            set best = choose(t->items, t->rates);
+            add_clues(t->items, &best, t->clues);
+        }
+    }
+    for (guint i = 0; i < t->clues->len; i++) {
+        const dx_clue *c = &g_array_index(t->clues, dx_clue, i);
+        if (c->page == page)
+            dx_clue_add(clues, c->ask, c->raw, c->value, &c->box, c->score);
+    }
+    return clues;
+}
