@@ -9,6 +9,7 @@
 
 #include "names.h"
 #include "notify.h"
+#include "options.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,9 +100,8 @@ static dp_config *open_config(const dp_app *app, const char *path)
 
 static dp_queue *open_journal(const dp_app *app, const dp_config *config, char **location)
 {
-    *location = config->journal != NULL ? g_strdup(config->journal)
-                                        : g_build_filename(g_get_user_state_dir(),
-                                                           "docvl", "journal.db", NULL);
+    *location =
+        config->journal != NULL ? g_strdup(config->journal) : dp_journal_default();
     g_autofree char *dir = g_path_get_dirname(*location);
     (void)g_mkdir_with_parents(dir, 0700); /* opening says what is wrong */
     g_autoptr(GError) error = NULL;

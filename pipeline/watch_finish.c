@@ -222,8 +222,12 @@ gboolean dp_finish_failed(dp_watch *w, const dp_place *place, const dp_doc *doc)
             g_build_filename(place->folder->failed, place->relative, NULL);
         return write_failure(w, place, name, doc);
     }
-    if (!is_there(doc->path))
-        return TRUE; /* it was taken away: there is nothing to put anywhere */
+    if (!is_there(doc->path)) { /* it was taken away: there is nothing to put anywhere */
+        g_autofree char *note = error_path(doc->path);
+        if (is_failed_copy(place, doc->path))
+            (void)g_unlink(note);
+        return TRUE;
+    }
     g_autofree char *moved = NULL;
     return move_to(w, place->folder->failed, place, doc->path, doc->id, &moved) &&
            write_failure(w, place, moved, doc);

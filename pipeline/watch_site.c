@@ -4,6 +4,7 @@
 #include "watch.h"
 
 #include "names.h"
+#include "options.h"
 
 #include <assert.h>
 #include <string.h>
@@ -15,23 +16,6 @@ struct dp_site {
         *recipes; /* [folder] of GPtrArray of dp_recipe: the folder's own, then one for
                            each subfolder */
 };
-
-static char **read_passwords(const char *path, GError **error)
-{
-    g_autofree char *text = NULL;
-    if (!g_file_get_contents(path, &text, NULL, error))
-        return NULL;
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    g_autoptr(GStrvBuilder) out = g_strv_builder_new();
-    for (char **line = lines; *line != NULL; line++) {
-        gsize length = strlen(*line);
-        if (length > 0 && (*line)[length - 1] == '\r')
-            (*line)[length - 1] = '\0';
-        if (**line != '\0')
-            g_strv_builder_add(out, *line);
-    }
-    return g_strv_builder_end(out);
-}
 
 typedef struct recipe_source {
     dx_engine *engine;
@@ -83,7 +67,7 @@ dp_site *dp_site_new(dp_config *config, dx_engine *engine, const vl_model_info *
     site->recipes = g_ptr_array_new_with_free_func((GDestroyNotify)g_ptr_array_unref);
     g_auto(GStrv) passwords = NULL;
     if (config->passwords_file != NULL) {
-        passwords = read_passwords(config->passwords_file, error);
+        passwords = dp_passwords_read(config->passwords_file, error);
         if (passwords == NULL)
             return NULL;
     }

@@ -3,6 +3,7 @@
 the two agree; every mistake with its place."""
 import json
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -27,7 +28,7 @@ CoreLoader.yaml_implicit_resolvers = {
             if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 CoreLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", __import__("re").compile("^(true|false)$"), list("tf"))
+    "tag:yaml.org,2002:bool", re.compile("^(true|false)$"), list("tf"))
 
 
 def docvl(*arguments):
@@ -202,6 +203,20 @@ class Contract(unittest.TestCase):
                 continue  # ranges of texts, names that must exist: beyond JSON Schema
             with self.subTest(text=text):
                 self.assertFalse(VALIDATOR.is_valid(yaml.load(text, CoreLoader)))
+
+    def test_the_manual_has_every_key(self):
+        with open(os.path.join(ROOT, "pipeline", "doc", "docvl.yaml.5.scd"), encoding="utf-8") as f:
+            manual = f.read().replace("\\_", "_").partition("# TOP LEVEL")[2]
+        parts = {}
+        for part in manual.split("\n# "):
+            title, _, text = part.partition("\n")
+            terms = [line for line in text.splitlines() if line.startswith("*")]
+            parts[title] = {word for line in terms for word in re.findall(r"\*([a-z_]+)\*", line)}
+        settings = set(SCHEMA["$defs"]["settings"]["properties"])
+        self.assertEqual(parts[""], set(SCHEMA["properties"]))
+        self.assertEqual(parts["SETTINGS"], settings)
+        self.assertEqual(parts["FOLDERS"], set(SCHEMA["$defs"]["folder"]["properties"]) - settings)
+        self.assertEqual(parts["BATCH"], set(SCHEMA["$defs"]["batch"]["properties"]))
 
     def test_show_has_every_key(self):
         text = FOLDER + ("    subfolders: {a: {}}\nbatch: {from: [x], out: y}\n"

@@ -10,7 +10,7 @@ _docvl() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local global="--model --threads --text --password --max-pages --max-bytes
         --max-pixels --max-seconds --json --quiet --help --version"
-    local commands="extract read classify schema config model doctor"
+    local commands="extract read classify schema watch config model doctor"
     local command="" words="" i
 
     COMPREPLY=()
@@ -18,7 +18,7 @@ _docvl() {
         case ${COMP_WORDS[i]} in
         --model | --threads | --text | --password) i=$((i + 1)) ;;
         --max-pages | --max-bytes | --max-pixels | --max-seconds) i=$((i + 1)) ;;
-        extract | read | classify | schema | config | model | doctor)
+        extract | read | classify | schema | watch | config | model | doctor)
             command=${COMP_WORDS[i]}
             break
             ;;
@@ -55,6 +55,7 @@ _docvl() {
     read) words="--boxes $global" ;;
     classify) words="--labels $global" ;;
     schema) [ "$prev" = schema ] && words="list show check" || words=$global ;;
+    watch) words=$global ;;
     config) [ "$prev" = config ] && words="check show keys" || words=$global ;;
     model) [ "$prev" = model ] && words="info" || words=$global ;;
     doctor) words=$global ;;

@@ -4,7 +4,7 @@ function __docvl_schemas
     docvl schema list 2>/dev/null | string replace -r '\s.*' ''
 end
 
-set -l commands extract read classify schema config model doctor
+set -l commands extract read classify schema watch config model doctor
 set -l none "not __fish_seen_subcommand_from $commands"
 
 complete -c docvl -l model -r -a '(__fish_complete_directories)' -d 'Folder of the model'
@@ -24,6 +24,7 @@ complete -c docvl -n $none -f -a extract -d 'Write the values that a schema asks
 complete -c docvl -n $none -f -a read -d 'Write the text of documents'
 complete -c docvl -n $none -f -a classify -d 'Say what kind of document it is'
 complete -c docvl -n $none -f -a schema -d 'List, show or check schemas'
+complete -c docvl -n $none -f -a watch -d 'Look after folders'
 complete -c docvl -n $none -f -a config -d 'Check or show configuration files'
 complete -c docvl -n $none -f -a model -d 'Describe the model'
 complete -c docvl -n $none -f -a doctor -d 'Check the installation'
