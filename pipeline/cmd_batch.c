@@ -855,6 +855,14 @@ static gboolean read_options(batch *b, GError **error)
     return read_paths(b, error);
 }
 
+/* "-j4" as everybody writes it; GLib wants a blank. */
+static void spell_out_jobs(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (argv[i][0] == '-' && argv[i][1] == 'j' && g_ascii_isdigit(argv[i][2]))
+            argv[i] = g_strconcat("--jobs=", argv[i] + 2, NULL);
+}
+
 static gboolean parse(batch *b, int *argc, char ***argv, GError **error)
 {
     const GOptionEntry entries[] = {
@@ -890,6 +898,7 @@ static gboolean parse(batch *b, int *argc, char ***argv, GError **error)
     };
     if (!dp_options_from_env("DOCVL_BATCH", entries, error))
         return FALSE;
+    spell_out_jobs(*argc, *argv);
     g_autoptr(GOptionContext) context = g_option_context_new("[FILE|DIR|-]…");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, argc, argv, error))

@@ -229,6 +229,9 @@ static int run_command(dp_app *app, int argc, char **argv)
 int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "");
+    /* jansson without memory would leave members out of a result; like GLib it ends the
+     * process instead, and the journal brings the document back. */
+    json_set_alloc_funcs(g_malloc, g_free);
     dp_app app = { .cancellable = cancellable = g_cancellable_new() };
     g_autoptr(GError) error = NULL;
     if (!parse_globals(&app, &argc, &argv, &error)) {

@@ -1,0 +1,171 @@
+"""Runs docvl with one call going wrong, runs it again undisturbed, and compares.
+
+What is real: the program, its readers, the journal, the file system.  Only the model is
+small (tests/data/parity, random weights): its answers are nonsense, but they go the whole
+way that real answers go, in a few hundredths of a second.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = pathlib.Path(os.environ.get("DOCVL", ROOT / "build" / "pipeline" / "docvl")).parent
+DOCVL = str(BUILD / "docvl")
+SHIM = os.environ.get("DOCVL_FAULT_SHIM", str(BUILD.parent / "tests" / "fault" / "libfault.so"))
+PARITY = ROOT / "tests" / "data" / "parity"
+SECONDS_MAX = 120
+ABORTS = (-signal.SIGABRT, -signal.SIGTRAP)
+
+
+def environment(**more):
+    env = dict(os.environ)
+    for name in list(env):
+        if name.startswith("DOCVL_BATCH_") or name.startswith("DOCVL_FAULT"):
+            del env[name]
+    env.setdefault("DOCVL_RENDER", str(BUILD / "docvl-render"))
+    env.setdefault("DOCVL_SCHEMAS", str(ROOT / "schemas"))
+    env.update(DOCVL_MODEL=str(PARITY), DOCVL_BACKOFF="1,1,1,1", DOCVL_STALL_MS="20")
+    env.update(more)
+    return env
+
+
+def docvl(args, **more):
+    """Exit status and messages."""
+    done = subprocess.run([DOCVL, *map(str, args)], env=environment(**more), check=False,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS_MAX)
+    return done.returncode, done.stderr.decode("utf-8", "replace"), done.stdout.decode()
+
+
+def disturbed(args, order, count=None):
+    more = {"LD_PRELOAD": SHIM, "DOCVL_FAULT": order}
+    if count is not None:
+        more["DOCVL_FAULT_COUNT"] = str(count)
+    return docvl(args, **more)
+
+
+def counts(args, folder):
+    """How many calls of each kind an undisturbed run makes."""
+    path = folder / "count"
+    docvl(args, LD_PRELOAD=SHIM, DOCVL_FAULT_COUNT=str(path))
+    files, allocations, glib = map(int, path.read_text().split())
+    return {"files": files, "allocations": allocations, "glib": glib}
+
+
+def without_times(node):
+    if isinstance(node, dict):
+        # which of two equal files stands for both depends on which could be read first
+        return {k: without_times(v) for k, v in node.items()
+                if k not in ("timing", "twin_of")}
+    return node
+
+
+def tree(folder):
+    """Everything a reader of the folder sees, journal apart; JSON without its times."""
+    seen = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if name.startswith(".docvl") or path.is_dir():
+            continue
+        data = path.read_bytes()
+        seen[name] = without_times(json.loads(data)) if name.endswith(".json") else data
+    return seen
+
+
+def journal(path):
+    """Rows of the journal by file name, as `journal export` writes them."""
+    if not path.exists():
+        return {}
+    code, err, out = docvl(["journal", "export", "--journal", path])
+    if code != 0:
+        return {"error": err}
+    return {os.path.basename(row["file"]): row for row in map(json.loads, out.splitlines())}
+
+
+def identities(folder):
+    return {str(p.relative_to(folder)): p.stat().st_ino for p in folder.rglob("*.json")}
+
+
+def half_files(folder):
+    """Results under their own name that are not whole."""
+    broken = []
+    for path in folder.rglob("*.json"):
+        try:
+            json.loads(path.read_bytes())
+        except ValueError:
+            broken.append(str(path))
+    return broken
+
+
+class Trial:
+    """One job in a folder of its own, compared with an undisturbed one."""
+
+    def __init__(self, folder, inputs):
+        self.folder = folder
+        self.inputs = inputs
+        self.out = folder / "out"
+        self.args = ["batch", "-r", inputs, "-o", self.out, "-s", "receipt", "-j", "1",
+                     "--summary", "never"]
+        code, _, _ = docvl(self.args)
+        # what was done before is not counted as to be reviewed once more
+        self.codes = (code, 0) if code == 4 else (code,)
+        self.expected = tree(self.out)
+        self.states = self.states_now()
+        self.clear()
+
+    def clear(self):
+        shutil.rmtree(self.out, ignore_errors=True)
+
+    def states_now(self):
+        """The states of all documents; how often a bad one was tried does not matter."""
+        rows = journal(self.out / ".docvl" / "journal.db")
+        return sorted(row["state"].replace("quarantined", "failed") for row in rows.values())
+
+    def counts(self):
+        found = counts(self.args, self.folder)
+        self.clear()
+        return found
+
+    def faults(self, order):
+        """Everything that is wrong after a disturbed run and undisturbed ones behind it."""
+        wrong = []
+        code, err, _ = disturbed(self.args, order)
+        wrong += [f"half written: {name}" for name in half_files(self.out)]
+        is_killed = code == -signal.SIGKILL or code in ABORTS
+        if code < 0 and not is_killed:
+            wrong.append(f"died of signal {-code}: {err[-500:]}")
+        if not is_killed and code in (0, 4) and tree(self.out) != self.expected:
+            wrong.append(f"exit status {code}, but not all is done: {err[-500:]}")
+        before = journal(self.out / ".docvl" / "journal.db")
+        done = {name for name, row in before.items() if row["state"] == "routed"}
+        inodes = identities(self.out) if self.out.exists() else {}
+        for _ in range(4):
+            code, err, _ = docvl(self.args)
+            if code in self.codes:
+                break
+        if code not in self.codes:
+            wrong.append(f"does not recover: exit status {code}: {err[-500:]}")
+        wrong += self.differences(done, inodes)
+        self.clear()
+        return wrong
+
+    def differences(self, done, inodes):
+        wrong = []
+        seen = tree(self.out)
+        for name in sorted(set(self.expected) - set(seen)):
+            wrong.append(f"lost: {name}")
+        for name in sorted(set(seen) - set(self.expected)):
+            wrong.append(f"left over: {name}")
+        for name in sorted(set(seen) & set(self.expected)):
+            if seen[name] != self.expected[name]:
+                wrong.append(f"differs: {name}")
+        states = self.states_now()
+        if states != self.states:
+            wrong.append(f"journal: {states}, not {self.states}")
+        after = identities(self.out)
+        for name in done:
+            if inodes.get(name + ".json") not in (None, after.get(name + ".json")):
+                wrong.append(f"twice: {name} was done and was done again")
+        return wrong

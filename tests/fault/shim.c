@@ -1,0 +1,360 @@
+/*
+ * shim.c - makes the n-th call of a program go wrong; preloaded into docvl by the tests.
+ *
+ * Counts the calls that touch files (open, read, write, sync, rename, map …) or the
+ * allocations of the libraries that say what happens without memory, and at number n
+ *
+ *   kill:N        ends the process with SIGKILL before the call
+ *   half:N        writes half of what was to be written, then SIGKILL
+ *   after:N       does the call, then SIGKILL
+ *   E:N           fails the call with errno E (a number), without doing it
+ *   nomem:N       returns NULL from the N-th malloc, calloc or realloc that SQLite, jansson
+ *                 or the program itself asks for (not GLib: it aborts by choice)
+ *   nomem-glib:N  the same for GLib's: the abort must be as safe as a kill
+ *
+ * as DOCVL_FAULT says.  DOCVL_FAULT_COUNT names a file that gets the number of calls at the
+ * end ("files allocations glib-allocations").  Only the process whose name is
+ * DOCVL_FAULT_PROGRAM (default docvl) is touched, so its readers run undisturbed.
+ */
+/* Both names of each call are taken over, so neither may be renamed to the other. */
+#undef _FILE_OFFSET_BITS
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+typedef enum mode { NONE, KILL, HALF, AFTER, ERRNO, NOMEM, NOMEM_GLIB } mode;
+
+typedef struct range {
+    uintptr_t start, end;
+} range;
+
+static mode what;
+static long at;
+static int code;
+static int is_on; /* this is the program to be disturbed */
+static atomic_long files, allocations, glib_allocations;
+static range plain[8], glib[4];
+static int plain_count, glib_count;
+
+/* ---- start and end -------------------------------------------------------------------- */
+
+static int note_range(struct dl_phdr_info *info, size_t size, void *data)
+{
+    const char *base = strrchr(info->dlpi_name, '/');
+    base = base != NULL ? base + 1 : info->dlpi_name;
+    int is_plain = *base == '\0' || strncmp(base, "libsqlite3", 10) == 0 ||
+                   strncmp(base, "libjansson", 10) == 0;
+    int is_glib = strncmp(base, "libglib", 7) == 0 || strncmp(base, "libgio", 6) == 0;
+    if (!is_plain && !is_glib)
+        return 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+        if (h->p_type != PT_LOAD || (h->p_flags & PF_X) == 0)
+            continue;
+        range r = { info->dlpi_addr + h->p_vaddr,
+                    info->dlpi_addr + h->p_vaddr + h->p_memsz };
+        if (is_plain && plain_count < 8)
+            plain[plain_count++] = r;
+        else if (is_glib && glib_count < 4)
+            glib[glib_count++] = r;
+    }
+    return 0;
+}
+
+static void read_order(const char *text)
+{
+    static const struct {
+        const char *name;
+        mode mode;
+    } names[] = { { "kill", KILL },
+                  { "half", HALF },
+                  { "after", AFTER },
+                  { "nomem", NOMEM },
+                  { "nomem-glib", NOMEM_GLIB } };
+    const char *colon = strchr(text, ':');
+    if (colon == NULL)
+        return;
+    at = strtol(colon + 1, NULL, 10);
+    what = ERRNO;
+    code = (int)strtol(text, NULL, 10);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strlen(names[i].name) == (size_t)(colon - text) &&
+            strncmp(names[i].name, text, (size_t)(colon - text)) == 0)
+            what = names[i].mode;
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    const char *name = getenv("DOCVL_FAULT_PROGRAM");
+    if (strcmp(program_invocation_short_name, name != NULL ? name : "docvl") != 0)
+        return;
+    dl_iterate_phdr(note_range, NULL);
+    const char *order = getenv("DOCVL_FAULT");
+    if (order != NULL)
+        read_order(order);
+    is_on = 1;
+}
+
+__attribute__((destructor)) static void finish(void)
+{
+    const char *path = is_on ? getenv("DOCVL_FAULT_COUNT") : NULL;
+    is_on = 0;
+    if (path == NULL)
+        return;
+    FILE *out = fopen(path, "we");
+    if (out == NULL)
+        return;
+    fprintf(out, "%ld %ld %ld\n", atomic_load(&files), atomic_load(&allocations),
+            atomic_load(&glib_allocations));
+    fclose(out);
+}
+
+static void die(void)
+{
+    /* Not raise(): the whole process, at once, whatever it blocks. */
+    syscall(SYS_kill, getpid(), SIGKILL);
+    for (;;)
+        pause();
+}
+
+/* Is it this call's turn?  Dies, or returns the errno to fail with, or 0. */
+static int turn(int *is_after, int *is_half)
+{
+    *is_after = *is_half = 0;
+    if (!is_on)
+        return 0;
+    long n = atomic_fetch_add(&files, 1) + 1;
+    if (n != at || what == NONE || what == NOMEM || what == NOMEM_GLIB)
+        return 0;
+    if (what == KILL)
+        die();
+    *is_after = what == AFTER;
+    *is_half = what == HALF;
+    return what == ERRNO ? code : 0;
+}
+
+#define REAL(name)                                                                       \
+    static __typeof__(name) *real_##name;                                                \
+    if (real_##name == NULL)                                                             \
+    real_##name = (__typeof__(real_##name))dlsym(RTLD_NEXT, #name)
+
+#define TURN(failed)                                                                     \
+    int is_after, is_half;                                                               \
+    int error = turn(&is_after, &is_half);                                               \
+    if (error != 0) {                                                                    \
+        errno = error;                                                                   \
+        return failed;                                                                   \
+    }                                                                                    \
+    if (is_half)                                                                         \
+        die();
+
+#define DONE(value)                                                                      \
+    do {                                                                                 \
+        __typeof__(value) result_ = (value);                                             \
+        if (is_after)                                                                    \
+            die();                                                                       \
+        return result_;                                                                  \
+    } while (0)
+
+/* ---- files ------------------------------------------------------------------------------ */
+
+#define OPEN(name)                                                                       \
+    int name(const char *path, int flags, ...)                                           \
+    {                                                                                    \
+        REAL(name);                                                                      \
+        TURN(-1)                                                                         \
+        va_list list;                                                                    \
+        va_start(list, flags);                                                           \
+        mode_t bits = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(list, mode_t) : 0;   \
+        va_end(list);                                                                    \
+        DONE(real_##name(path, flags, bits));                                            \
+    }
+OPEN(open)
+OPEN(open64)
+
+#define WRITE(name, offset)                                                              \
+    ssize_t name(int fd, const void *data, size_t count, offset where)                   \
+    {                                                                                    \
+        REAL(name);                                                                      \
+        int is_after, is_half;                                                           \
+        int error = turn(&is_after, &is_half);                                           \
+        if (error != 0) {                                                                \
+            errno = error;                                                               \
+            return -1;                                                                   \
+        }                                                                                \
+        ssize_t n = real_##name(fd, data, is_half ? count / 2 : count, where);           \
+        if (is_after || is_half)                                                         \
+            die();                                                                       \
+        return n;                                                                        \
+    }
+WRITE(pwrite, off_t)
+WRITE(pwrite64, off64_t)
+
+ssize_t write(int fd, const void *data, size_t count)
+{
+    REAL(write);
+    int is_after, is_half;
+    int error = turn(&is_after, &is_half);
+    if (error != 0) {
+        errno = error;
+        return -1;
+    }
+    ssize_t n = real_write(fd, data, is_half ? count / 2 : count);
+    if (is_after || is_half)
+        die();
+    return n;
+}
+
+ssize_t read(int fd, void *data, size_t count)
+{
+    REAL(read);
+    TURN(-1)
+    DONE(real_read(fd, data, count));
+}
+
+ssize_t pread(int fd, void *data, size_t count, off_t where)
+{
+    REAL(pread);
+    TURN(-1)
+    DONE(real_pread(fd, data, count, where));
+}
+
+ssize_t pread64(int fd, void *data, size_t count, off64_t where)
+{
+    REAL(pread64);
+    TURN(-1)
+    DONE(real_pread64(fd, data, count, where));
+}
+
+int fsync(int fd)
+{
+    REAL(fsync);
+    TURN(-1)
+    DONE(real_fsync(fd));
+}
+
+int fdatasync(int fd)
+{
+    REAL(fdatasync);
+    TURN(-1)
+    DONE(real_fdatasync(fd));
+}
+
+int rename(const char *from, const char *to)
+{
+    REAL(rename);
+    TURN(-1)
+    DONE(real_rename(from, to));
+}
+
+int link(const char *from, const char *to)
+{
+    REAL(link);
+    TURN(-1)
+    DONE(real_link(from, to));
+}
+
+int unlink(const char *path)
+{
+    REAL(unlink);
+    TURN(-1)
+    DONE(real_unlink(path));
+}
+
+int mkdir(const char *path, mode_t bits)
+{
+    REAL(mkdir);
+    TURN(-1)
+    DONE(real_mkdir(path, bits));
+}
+
+int ftruncate(int fd, off_t length)
+{
+    REAL(ftruncate);
+    TURN(-1)
+    DONE(real_ftruncate(fd, length));
+}
+
+int ftruncate64(int fd, off64_t length)
+{
+    REAL(ftruncate64);
+    TURN(-1)
+    DONE(real_ftruncate64(fd, length));
+}
+
+void *mmap(void *address, size_t length, int prot, int flags, int fd, off_t offset)
+{
+    REAL(mmap);
+    TURN(MAP_FAILED)
+    DONE(real_mmap(address, length, prot, flags, fd, offset));
+}
+
+void *mmap64(void *address, size_t length, int prot, int flags, int fd, off64_t offset)
+{
+    REAL(mmap64);
+    TURN(MAP_FAILED)
+    DONE(real_mmap64(address, length, prot, flags, fd, offset));
+}
+
+/* ---- memory ------------------------------------------------------------------------------- */
+
+extern void *__libc_malloc(size_t bytes);
+extern void *__libc_calloc(size_t count, size_t bytes);
+extern void *__libc_realloc(void *memory, size_t bytes);
+
+static int lies_in(const range *ranges, int count, uintptr_t address)
+{
+    for (int i = 0; i < count; i++)
+        if (address >= ranges[i].start && address < ranges[i].end)
+            return 1;
+    return 0;
+}
+
+/* Does this allocation fail? */
+static int is_refused(void *caller)
+{
+    if (!is_on)
+        return 0;
+    uintptr_t from = (uintptr_t)caller;
+    if (lies_in(plain, plain_count, from))
+        return atomic_fetch_add(&allocations, 1) + 1 == at && what == NOMEM;
+    if (lies_in(glib, glib_count, from))
+        return atomic_fetch_add(&glib_allocations, 1) + 1 == at && what == NOMEM_GLIB;
+    return 0;
+}
+
+#define REFUSE                                                                           \
+    if (is_refused(__builtin_return_address(0))) {                                       \
+        errno = ENOMEM;                                                                  \
+        return NULL;                                                                     \
+    }
+
+void *malloc(size_t bytes)
+{
+    REFUSE
+    return __libc_malloc(bytes);
+}
+
+void *calloc(size_t count, size_t bytes)
+{
+    REFUSE
+    return __libc_calloc(count, bytes);
+}
+
+void *realloc(void *memory, size_t bytes)
+{
+    REFUSE
+    return __libc_realloc(memory, bytes);
+}
