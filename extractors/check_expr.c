@@ -13,9 +13,29 @@
 #define MICRO 1000000
 
 typedef enum op {
-    OP_NUMBER, OP_STRING, OP_TODAY, OP_PATH, OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_ELSE,
-    OP_EQ, OP_NE, OP_LE, OP_GE, OP_LT, OP_GT,
-    OP_SUM, OP_COUNT, OP_ABS, OP_MIN, OP_MAX, OP_ROUND, OP_DECIMALS, OP_IF,
+    OP_NUMBER,
+    OP_STRING,
+    OP_TODAY,
+    OP_PATH,
+    OP_ADD,
+    OP_SUB,
+    OP_MUL,
+    OP_DIV,
+    OP_ELSE,
+    OP_EQ,
+    OP_NE,
+    OP_LE,
+    OP_GE,
+    OP_LT,
+    OP_GT,
+    OP_SUM,
+    OP_COUNT,
+    OP_ABS,
+    OP_MIN,
+    OP_MAX,
+    OP_ROUND,
+    OP_DECIMALS,
+    OP_IF,
     OP_VALID,    /* number: the kind; arg[0] the value */
     OP_REQUIRED, /* arg[0] one value, arg[1] the rest or -1 */
 } op;
@@ -24,8 +44,8 @@ typedef struct node {
     op what;
     int arg[3]; /* node indices */
     int64_t number;
-    char *path;   /* OP_PATH: before the list; OP_STRING: the text */
-    char *rest;   /* OP_PATH: behind [], NULL without a list */
+    char *path;                       /* OP_PATH: before the list; OP_STRING: the text */
+    char *rest;                       /* OP_PATH: behind [], NULL without a list */
     char *filter_key, *filter_values; /* "kind", "|subtotal|transfer|" */
     gboolean filter_not;
     gboolean in_sum;
@@ -135,9 +155,10 @@ static int parse_call(parser *p, const char *name)
         op what;
         int least, most;
     } calls[] = {
-        { "sum", OP_SUM, 1, 1 },   { "count", OP_COUNT, 1, 1 }, { "abs", OP_ABS, 1, 1 },
-        { "min", OP_MIN, 2, 2 },   { "max", OP_MAX, 2, 2 },     { "round", OP_ROUND, 2, 2 },
-        { "decimals", OP_DECIMALS, 1, 1 },                      { "if", OP_IF, 3, 3 },
+        { "sum", OP_SUM, 1, 1 },           { "count", OP_COUNT, 1, 1 },
+        { "abs", OP_ABS, 1, 1 },           { "min", OP_MIN, 2, 2 },
+        { "max", OP_MAX, 2, 2 },           { "round", OP_ROUND, 2, 2 },
+        { "decimals", OP_DECIMALS, 1, 1 }, { "if", OP_IF, 3, 3 },
     };
     if (g_str_has_prefix(name, "valid_"))
         return parse_valid(p, name + strlen("valid_"));
@@ -359,8 +380,9 @@ static int parse_compare(parser *p)
         if (!take(p, ops[i].sign))
             continue;
         int right = parse_sum(p);
-        left = right < 0 ? -1 : add_node(p, (node){ .what = ops[i].what,
-                                                   .arg = { left, right } });
+        left = right < 0
+                   ? -1
+                   : add_node(p, (node){ .what = ops[i].what, .arg = { left, right } });
         break;
     }
     p->depth--;
@@ -496,8 +518,8 @@ static gboolean passes_filter(const node *n, const json_t *entry)
     if (n->filter_key == NULL)
         return TRUE;
     const json_t *value = dx_values_get(entry, n->filter_key);
-    g_autofree char *word = g_strdup_printf(
-        "|%s|", json_is_string(value) ? json_string_value(value) : "");
+    g_autofree char *word =
+        g_strdup_printf("|%s|", json_is_string(value) ? json_string_value(value) : "");
     gboolean listed = json_is_string(value) && strstr(n->filter_values, word) != NULL;
     return listed != n->filter_not;
 }
@@ -508,9 +530,10 @@ static const node *sum_list(const scope *s, int index)
     const node *n = &g_array_index(s->expr->nodes, node, index);
     if (n->what == OP_PATH)
         return n->rest != NULL ? n : NULL;
-    int args = n->what == OP_NUMBER || n->what == OP_TODAY || n->what == OP_STRING ? 0
-               : n->what == OP_IF ? 3
-               : n->what == OP_ABS || n->what == OP_DECIMALS || n->what == OP_VALID ? 1 : 2;
+    int args = n->what == OP_NUMBER || n->what == OP_TODAY || n->what == OP_STRING  ? 0
+               : n->what == OP_IF                                                   ? 3
+               : n->what == OP_ABS || n->what == OP_DECIMALS || n->what == OP_VALID ? 1
+                                                                                    : 2;
     for (int i = 0; i < args && n->arg[i] >= 0; i++) {
         const node *found = sum_list(s, n->arg[i]);
         if (found != NULL)
@@ -525,6 +548,9 @@ static dx_operand eval_sum(const scope *s, const node *n)
     const json_t *list = path != NULL ? list_of(s->values, path) : NULL;
     dx_operand out = { .type = DX_NUMBER };
     if (list == NULL || json_array_size(list) > DX_CHECK_ROWS_MAX)
+        return (dx_operand){ 0 };
+    /* A paper that prints no rows says nothing of their sum: it is not zero. */
+    if (n->what == OP_SUM && json_array_size(list) == 0)
         return (dx_operand){ 0 };
     for (gsize i = 0; i < json_array_size(list); i++) {
         if (!passes_filter(path, json_array_get(list, i)))
@@ -569,19 +595,34 @@ static dx_operand eval_arithmetic(op what, dx_operand a, dx_operand b)
     if (a.type != DX_NUMBER || b.type != DX_NUMBER)
         return (dx_operand){ 0 };
     switch (what) {
-    case OP_ADD: ok = dx_amount_add(a.number, b.number, &out.number); break;
-    case OP_SUB: ok = dx_amount_add(a.number, -b.number, &out.number); break;
-    case OP_MUL: ok = dx_amount_mul(a.number, b.number, &out.number); break;
-    case OP_DIV: ok = dx_amount_div(a.number, b.number, &out.number); break;
-    case OP_MIN: ok = TRUE; out.number = MIN(a.number, b.number); break;
-    case OP_MAX: ok = TRUE; out.number = MAX(a.number, b.number); break;
+    case OP_ADD:
+        ok = dx_amount_add(a.number, b.number, &out.number);
+        break;
+    case OP_SUB:
+        ok = dx_amount_add(a.number, -b.number, &out.number);
+        break;
+    case OP_MUL:
+        ok = dx_amount_mul(a.number, b.number, &out.number);
+        break;
+    case OP_DIV:
+        ok = dx_amount_div(a.number, b.number, &out.number);
+        break;
+    case OP_MIN:
+        ok = TRUE;
+        out.number = MIN(a.number, b.number);
+        break;
+    case OP_MAX:
+        ok = TRUE;
+        out.number = MAX(a.number, b.number);
+        break;
     case OP_ROUND: {
         int64_t places = b.number / MICRO;
         ok = places >= 0 && places <= 6;
         out.number = ok ? dx_amount_round(a.number, (unsigned)places) : 0;
         break;
     }
-    default: break;
+    default:
+        break;
     }
     return ok ? out : (dx_operand){ 0 };
 }
@@ -608,12 +649,18 @@ static int order_of(dx_operand a, dx_operand b, int64_t tolerance)
 static gboolean holds(op what, int order)
 {
     switch (what) {
-    case OP_EQ: return order == 0;
-    case OP_NE: return order != 0;
-    case OP_LE: return order <= 0;
-    case OP_GE: return order >= 0;
-    case OP_LT: return order < 0;
-    default: return order > 0;
+    case OP_EQ:
+        return order == 0;
+    case OP_NE:
+        return order != 0;
+    case OP_LE:
+        return order <= 0;
+    case OP_GE:
+        return order >= 0;
+    case OP_LT:
+        return order < 0;
+    default:
+        return order > 0;
     }
 }
 
@@ -635,7 +682,8 @@ static dx_operand eval_valid(const scope *s, const node *n)
                      a.number <= s->today + DX_CHECK_AHEAD_DAYS);
     }
     dx_verdict verdict = dx_identifier_check((dx_kind)n->number, a.string);
-    return verdict == DX_VERDICT_SKIP ? (dx_operand){ 0 } : truth(verdict == DX_VERDICT_PASS);
+    return verdict == DX_VERDICT_SKIP ? (dx_operand){ 0 }
+                                      : truth(verdict == DX_VERDICT_PASS);
 }
 
 static dx_operand eval_required(const scope *s, const node *n)
@@ -653,21 +701,30 @@ static dx_operand eval(const scope *s, int index)
 {
     const node *n = &g_array_index(s->expr->nodes, node, index);
     switch (n->what) {
-    case OP_NUMBER: return (dx_operand){ DX_NUMBER, n->number, NULL };
-    case OP_STRING: return (dx_operand){ DX_STRING, 0, n->path };
-    case OP_TODAY: return (dx_operand){ DX_DATE, s->today, NULL };
-    case OP_PATH: return eval_path(s, n);
+    case OP_NUMBER:
+        return (dx_operand){ DX_NUMBER, n->number, NULL };
+    case OP_STRING:
+        return (dx_operand){ DX_STRING, 0, n->path };
+    case OP_TODAY:
+        return (dx_operand){ DX_DATE, s->today, NULL };
+    case OP_PATH:
+        return eval_path(s, n);
     case OP_SUM:
-    case OP_COUNT: return eval_sum(s, n);
-    case OP_VALID: return eval_valid(s, n);
-    case OP_REQUIRED: return eval_required(s, n);
-    default: break;
+    case OP_COUNT:
+        return eval_sum(s, n);
+    case OP_VALID:
+        return eval_valid(s, n);
+    case OP_REQUIRED:
+        return eval_required(s, n);
+    default:
+        break;
     }
     dx_operand a = eval(s, n->arg[0]);
     if (n->what == OP_ELSE)
         return a.type != DX_NULL ? a : eval(s, n->arg[1]);
     if (n->what == OP_IF)
-        return a.type != DX_NUMBER ? (dx_operand){ 0 } : eval(s, n->arg[a.number != 0 ? 1 : 2]);
+        return a.type != DX_NUMBER ? (dx_operand){ 0 }
+                                   : eval(s, n->arg[a.number != 0 ? 1 : 2]);
     if (n->what == OP_ABS) {
         a.number = a.number < 0 ? -a.number : a.number;
         return a.type == DX_NUMBER ? a : (dx_operand){ 0 };
@@ -676,19 +733,22 @@ static dx_operand eval(const scope *s, int index)
         unsigned places = 0;
         while (a.type == DX_NUMBER && dx_amount_round(a.number, places) != a.number)
             places++;
-        return a.type == DX_NUMBER ? (dx_operand){ DX_NUMBER, places * (int64_t)MICRO, NULL }
-                                   : (dx_operand){ 0 };
+        return a.type == DX_NUMBER
+                   ? (dx_operand){ DX_NUMBER, places * (int64_t)MICRO, NULL }
+                   : (dx_operand){ 0 };
     }
     dx_operand b = eval(s, n->arg[1]);
     if (n->what >= OP_EQ && n->what <= OP_GT) {
         int order = order_of(a, b, 0);
-        return order == 2 ? (dx_operand){ 0 }
-                          : (dx_operand){ DX_NUMBER, holds(n->what, order) ? MICRO : 0, NULL };
+        return order == 2
+                   ? (dx_operand){ 0 }
+                   : (dx_operand){ DX_NUMBER, holds(n->what, order) ? MICRO : 0, NULL };
     }
     return eval_arithmetic(n->what, a, b);
 }
 
-dx_operand dx_expr_value(const dx_expr *expr, const json_t *values, gssize row, int64_t today)
+dx_operand dx_expr_value(const dx_expr *expr, const json_t *values, gssize row,
+                         int64_t today)
 {
     scope s = { expr, values, row, -1, today };
     return eval(&s, expr->root);

@@ -11,8 +11,10 @@
  * Operators by strength: ?? (left unless null), * /, + -, comparisons.  Functions: sum(),
  * count(), abs(), min(), max(), round(x, decimals), decimals(x), if(c, a, b); and, alone in
  * their expression, valid_KIND(path) for any kind with a rule (valid_iban, valid_date, ...)
- * and required(path, path, ...), which fails when one of them is null.  `today` is a date; date - date is a number of days.  An operand that is null makes the result `skip`;
- * sum() of a list is null when one of its values is.  `path ?? 0` is for optional fields.
+ * and required(path, path, ...), which fails when one of them is null.  `today` is a date;
+ * date - date is a number of days.  An operand that is null makes the result `skip`.
+ * sum() is null when one of its values is, and over a list without rows: what is not
+ * printed is not zero.  `path ?? 0` is for optional fields.
  * The tolerance is an expression too.  Outside sum() and count() all lists of one
  * expression must be the same list: the check runs once for each of its entries.
  *

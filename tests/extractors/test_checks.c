@@ -23,7 +23,7 @@ static const char values_text[] =
     "\"lines\":[{\"kind\":\"item\",\"quantity\":\"2\",\"unit_price\":\"100.00\",\"net_amount\":\"200.00\"},"
     "{\"quantity\":\"3\",\"unit_price\":\"50.00\",\"net_amount\":\"150.00\"},"
     "{\"kind\":\"subtotal\",\"net_amount\":\"350.00\"}],"
-    "\"allowances\":[{\"amount\":\"10.00\"}],"
+    "\"allowances\":[{\"amount\":\"10.00\"}],\"surcharges\":[],"
     "\"taxes\":[{\"rate\":\"19\",\"taxable_amount\":\"340.00\",\"tax_amount\":\"64.60\"}],"
     "\"totals\":{\"line_total\":\"350.00\",\"allowance_total\":\"10.00\",\"net_total\":\"340.00\","
     "\"tax_total\":\"64.60\",\"gross_total\":{\"value\":\"404.60\",\"page\":1},\"paid\":\"100.00\","
@@ -90,6 +90,9 @@ static void test_expressions(void)
         { "sum(lines[kind != subtotal].quantity * lines[].unit_price) == 350", NULL, "pass" },
         { "sum(lines[].quantity) == 5", NULL, "skip" }, /* the subtotal row has none */
         { "sum(charges[].amount) == 0", NULL, "skip" },
+        { "sum(taxes[kind == none].tax_amount) == 0", NULL, "pass" }, /* rows, none chosen */
+        { "sum(surcharges[].amount) == 0", NULL, "skip" }, /* a list without rows */
+        { "count(surcharges[]) == 0", NULL, "pass" },
         { "totals.gross_total == 404.60", NULL, "pass" },
         { "totals.gross_total == 404.61", "0.01", "pass" },
         { "totals.gross_total == 404.62", "0.01", "fail" },
