@@ -48,16 +48,19 @@ static void append_base64(GString *out, const guchar *bytes, gsize length)
     }
 }
 
-/* RFC 2231: a file name in UTF-8, each odd byte as %XX; an ASCII one for old readers. */
+/* A plain file name as it is; any other in UTF-8 with each odd byte as %XX (RFC 2231). */
 static void append_disposition(GString *out, const char *name)
 {
-    g_string_append(out, "Content-Disposition: attachment;\r\n filename=\"");
+    gboolean is_plain = strlen(name) <= 60;
     for (const char *c = name; *c != '\0'; c++)
-        g_string_append_c(out,
-                          *c >= 32 && *c < 127 && *c != '"' && *c != '\\' ? *c : '_');
-    g_string_append(out, "\";\r\n filename*=UTF-8''");
+        is_plain &= g_ascii_isprint(*c) && *c != '"' && *c != '\\';
     g_autofree char *escaped = g_uri_escape_string(name, NULL, FALSE);
-    g_string_append_printf(out, "%s\r\n", escaped);
+    if (is_plain)
+        g_string_append_printf(
+            out, "Content-Disposition: attachment;\r\n filename=\"%s\"\r\n", name);
+    else
+        g_string_append_printf(
+            out, "Content-Disposition: attachment;\r\n filename*=UTF-8''%s\r\n", escaped);
 }
 
 static void append_part(GString *out, const char *boundary, const char *type,
@@ -165,8 +168,8 @@ static GString *make_message(dp_action_run *run, GError **error)
             return NULL;
     }
     GString *out = g_string_new(NULL);
-    /* The key is 64 hexadecimal digits behind "=_": base64 holds neither of these two. */
-    g_autofree char *boundary = g_strdup_printf("=_%.40s", run->key);
+    /* The key is hexadecimal digits behind "=_": base64 holds neither of these two. */
+    g_autofree char *boundary = g_strdup_printf("=_%.30s", run->key);
     append_head(out, run, boundary);
     g_autofree char *text = body_text(run);
     append_part(out, boundary, "text/plain; charset=utf-8", NULL, (guchar *)text,

@@ -122,9 +122,9 @@ gboolean dp_write_all(int fd, const char *bytes, gsize length);
 
 /* {"a": {"value": …}} to {"a": …}, all the way down. */
 json_t *dp_plain(const json_t *node);
-/* One line of the minimal view (section 4.6); `header` gives the column names. */
 /* A cell of an RFC 4180 line; a comma first when the line is not empty. */
 void dp_csv_cell(GString *line, const char *text);
+/* One line of the minimal view (section 4.6); `header` gives the column names. */
 char *dp_csv_header(void);
 char *dp_csv_line(const json_t *result);
 
@@ -144,6 +144,7 @@ int dp_cmd_retry(dp_app *app, int argc, char **argv);
 int dp_cmd_quarantine(dp_app *app, int argc, char **argv);
 int dp_cmd_journal(dp_app *app, int argc, char **argv);
 int dp_cmd_batch(dp_app *app, int argc, char **argv);
+int dp_cmd_route(dp_app *app, int argc, char **argv);
 int dp_cmd_config(dp_app *app, int argc, char **argv);
 
 /* Load a configuration and check the schemas that it names; messages are out when it

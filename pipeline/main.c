@@ -73,6 +73,13 @@ static const struct {
       "  --older-than TIME    (prune) documents that are done for so long, such as 90d\n" },
     { "schema", "list | show NAME | check FILE", "document types", dp_cmd_schema, "" },
     { "watch", "CONFIG.yaml", "look after folders", dp_cmd_watch, "" },
+    { "route", "CONFIG [FILE...]", "take documents or results through the rules",
+      dp_cmd_route,
+      "  -n, --dry-run        say what would be done, touch nothing\n"
+      "  --explain            every rule, and why it did or did not match\n"
+      "  --test               run the examples of CONFIG\n"
+      "  --force              again, even when it was done before\n"
+      "  --document FILE      the document of the result, when it is not beside it\n" },
     { "config", "check FILE | show FILE | keys", "configuration files", dp_cmd_config, "" },
     { "model", "info", "facts about the model", dp_cmd_model, "" },
     { "doctor", "", "check that everything works here", dp_cmd_doctor, "" },

@@ -3,6 +3,7 @@
  * thing may work in a moment.
  */
 #include "job.h"
+#include "template.h"
 
 #include <errno.h>
 
@@ -43,7 +44,7 @@ gboolean dp_error_is_temporary(const GError *error)
     if (error->domain == DP_QUEUE_ERROR)
         return error->code == DP_QUEUE_BUSY || error->code == DP_QUEUE_FULL ||
                error->code == DP_QUEUE_IO;
-    return FALSE;
+    return g_error_matches(error, DP_ROUTE_ERROR, DP_ROUTE_TEMPORARY);
 }
 
 dp_exit dp_exit_of(const GError *error)
@@ -83,6 +84,8 @@ const char *dp_error_name(const GError *error)
         return name_at(dx, G_N_ELEMENTS(dx), error->code);
     if (error->domain == DP_QUEUE_ERROR)
         return name_at(queue, G_N_ELEMENTS(queue), error->code);
+    if (error->domain == DP_ROUTE_ERROR)
+        return "routing";
     if (error->domain == DP_JOB_ERROR)
         return name_at(job, G_N_ELEMENTS(job), error->code);
     if (error->domain == DP_IO_ERROR)
