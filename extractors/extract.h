@@ -16,6 +16,7 @@
 
 #include "answer.h"
 #include "clue.h"
+#include "table.h"
 #include "layout.h"
 #include "normalize.h"
 #include "prompt.h"
@@ -45,7 +46,8 @@ typedef struct dx_leaf {
 
 typedef struct dx_list_leaf {
     char *path;
-    GArray *leaves; /* of dx_leaf */
+    GArray *leaves;  /* of dx_leaf */
+    GArray *columns; /* of dx_column: the table of the page before, or NULL */
 } dx_list_leaf;
 
 typedef struct dx_work {
@@ -126,7 +128,7 @@ gboolean dx_ask_fields(dx_work *w, dx_session *session, const dx_page *p, GError
 /* After the last page: the fields that were heard about. */
 void dx_decide_fields(dx_work *w);
 gboolean dx_ask_list(dx_work *w, dx_session *session, const dx_page *p,
-                     const dx_list_leaf *list, GError **error);
+                     dx_list_leaf *list, GError **error);
 
 /* ---- sources.c ------------------------------------------------------------------- */
 

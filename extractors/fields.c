@@ -6,8 +6,11 @@
 #include <math.h>
 #include <string.h>
 
-#define LABEL_BIAS 2.0 /* logits that a perfect place beside a label is worth */
-#define ROWS_MAX   40  /* of one list on one page */
+#define LABEL_BIAS  2.0  /* logits that a perfect place beside a label is worth */
+#define ROW_HOLDS   0.97 /* quantity x price = amount */
+#define ROW_UNKNOWN 0.8
+#define ROW_FAILS   0.45
+#define ROWS_MAX    40 /* of one list on one page */
 
 /* ---- questions ------------------------------------------------------------------------------ */
 
@@ -181,12 +184,138 @@ static json_t *row_leaf(const dx_work *w, const dx_page *p, const dx_leaf *l,
                        CLAMP(confidence, 0.01, 0.99));
 }
 
+static gint column_named(const dx_list_leaf *list, const char *const *asks)
+{
+    for (; *asks != NULL; asks++)
+        for (guint i = 0; i < list->leaves->len; i++)
+            if (strcmp(g_array_index(list->leaves, dx_leaf, i).ask, *asks) == 0)
+                return (gint)i;
+    return -1;
+}
+
+/* The number in a column of a row, in millionths. */
+static gboolean number_in(const json_t *row, const char *column, int64_t *micro)
+{
+    const char *value =
+        json_string_value(json_object_get(json_object_get(row, column), "value"));
+    return value != NULL && dx_amount_parse(value, micro);
+}
+
+/* How surely a row was read: its arithmetic says it, where it has all of it. */
+static double row_confidence(const json_t *row)
+{
+    int64_t quantity, price, amount, product;
+    if (!number_in(row, "quantity", &quantity) || !number_in(row, "unit_price", &price) ||
+        (!number_in(row, "net_amount", &amount) && !number_in(row, "amount", &amount)) ||
+        !dx_amount_mul(quantity, price, &product))
+        return ROW_UNKNOWN;
+    return ABS(product - amount) <= 20000 ? ROW_HOLDS : ROW_FAILS;
+}
+
+static json_t *table_row(const dx_work *w, const dx_page *p, const dx_list_leaf *list,
+                         const dx_table *t, guint r)
+{
+    json_t *row = json_object();
+    guint columns = list->leaves->len;
+    for (guint i = 0; i < columns; i++) {
+        const dx_leaf *l = &g_array_index(list->leaves, dx_leaf, i);
+        const dx_table_value *v =
+            &g_array_index(t->values, dx_table_value, r * columns + i);
+        g_autofree char *value = NULL;
+        gboolean reads = v->text != NULL && dx_leaf_value(w, l, v->text, &value);
+        dx_field_put(row, l->path,
+                     reads
+                         ? dx_leaf_new(p->number, p->is_read, value, v->text, &v->box, 1)
+                         : dx_null_leaf());
+    }
+    double confidence = row_confidence(row) * (p->is_read ? 0.95 : 1);
+    const char *key;
+    json_t *leaf;
+    json_object_foreach(row, key, leaf) if (!dx_is_null(leaf))
+        json_object_set_new(leaf, "confidence", json_real(confidence));
+    return row;
+}
+
+/* A unit printed behind its quantity: "10 Stk". */
+static void split_unit(json_t *row)
+{
+    json_t *quantity = json_object_get(row, "quantity"),
+           *unit = json_object_get(row, "unit");
+    const char *raw = json_string_value(json_object_get(quantity, "raw"));
+    if (raw == NULL || unit == NULL || !dx_is_null(unit))
+        return;
+    const char *tail = raw + strlen(raw);
+    while (tail > raw && !g_ascii_isdigit(tail[-1]))
+        tail--;
+    g_autofree char *text = g_strstrip(g_strdup(tail));
+    if (!g_unichar_isalpha(g_utf8_get_char(text)))
+        return;
+    json_t *found = json_deep_copy(quantity);
+    json_object_set_new(found, "value", json_string(text));
+    json_object_set_new(found, "raw", json_string(text));
+    json_object_set_new(row, "unit", found);
+}
+
+/* Numbers of the rows, printed before the names: 1, 2, 3, ... */
+static void cut_numbers(json_t *rows, gsize from, const char *name)
+{
+    gsize count = json_array_size(rows), cut = 0;
+    for (int is_sure = 0; is_sure < 2; is_sure++)
+        for (gsize i = from; i < count; i++) {
+            json_t *leaf = json_object_get(json_array_get(rows, i), name);
+            const char *text = json_string_value(json_object_get(leaf, "value"));
+            char *end = NULL;
+            guint64 number = text != NULL ? g_ascii_strtoull(text, &end, 10) : 0;
+            gboolean is_next =
+                text != NULL && end != text && *end == ' ' && number == i - from + 1;
+            cut += is_next && !is_sure;
+            if (is_next && is_sure && cut == count - from)
+                json_object_set_new(leaf, "value", json_string(g_strchug(end)));
+        }
+}
+
+/* The rows of a table whose headings were found; 0 when there is none. */
+static guint take_table(dx_work *w, const dx_page *p, dx_list_leaf *list,
+                        const dx_places *places)
+{
+    static const char *const amounts[] = { "net_amount", "amount", "tax_amount", NULL };
+    static const char *const names[] = { "name", "description", NULL };
+    g_autofree dx_kind *kinds = g_new0(dx_kind, list->leaves->len);
+    for (guint i = 0; i < list->leaves->len; i++)
+        kinds[i] = g_array_index(list->leaves, dx_leaf, i).kind;
+    dx_scene scene = { p->layout, &w->learnt, places, p->number == 1, p->is_read };
+    g_autoptr(dx_table) t = dx_table_find(&scene, kinds, column_named(list, amounts),
+                                          column_named(list, names), list->columns);
+    if (t == NULL)
+        return 0;
+    json_t *rows = dx_field_get(w->fields, list->path);
+    gsize from = json_array_size(rows);
+    gint name = column_named(list, names);
+    for (guint r = 0; r < t->row_count; r++) {
+        json_t *row = table_row(w, p, list, t, r);
+        split_unit(row);
+        json_array_append_new(rows, row);
+    }
+    if (name >= 0)
+        cut_numbers(rows, from, g_array_index(list->leaves, dx_leaf, name).ask);
+    if (t->row_count > 0) {
+        g_clear_pointer(&list->columns, g_array_unref);
+        list->columns = g_array_ref(t->columns);
+    }
+    return t->row_count;
+}
+
 gboolean dx_ask_list(dx_work *w, dx_session *session, const dx_page *p,
-                     const dx_list_leaf *list, GError **error)
+                     dx_list_leaf *list, GError **error)
 {
     asked a = { 0 };
     json_t *rows = dx_field_get(w->fields, list->path);
     g_autoptr(dx_places) marks = dx_places_new(p, list->leaves);
+    /* A table with headings is read off its columns; the model reads what has none.  A
+     * table that went on from the page before ends where it ends. */
+    gboolean goes_on = list->columns != NULL;
+    if (take_table(w, p, list, marks) > 0 || goes_on)
+        return TRUE;
     gboolean is_ok =
         ask(w, session, p, list->leaves, list_name(list->path), NULL, marks, &a, error);
     guint columns = list->leaves->len;

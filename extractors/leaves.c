@@ -15,6 +15,7 @@ void dx_list_free(gpointer data)
     dx_list_leaf *l = data;
     g_free(l->path);
     g_array_unref(l->leaves);
+    g_clear_pointer(&l->columns, g_array_unref);
     g_free(l);
 }
 

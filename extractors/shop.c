@@ -1,12 +1,255 @@
 /*
- * shop.c - the head of a receipt: the shop's name and address.
+ * shop.c - the head of a receipt: the shop's name and address, and the day.
+ *
+ * The head is what stands above the first title, table or amount.  Its first solid line,
+ * or the first with the form of a company, is the name; the lines from the first that
+ * reads like a street to the last before a fact (telephone, tax number) are the address.
  */
 #include "clue.h"
 
+#include <string.h>
+
 #include "address.h"
+
+#define HEAD_LINES   14  /* looked at */
+#define HEAD_PART    0.5 /* of the page height */
+#define ADDRESS_MOST 5   /* lines */
+
+#define NAME_FORM   3.0 /* the first line with the form of a company */
+#define NAME_FIRST  2.0 /* the first solid line */
+#define NAME_NEXT   0.7 /* the second */
+#define NAME_BEFORE 0.8 /* the line right above the address */
+#define BLOCK_HEAD  2.6 /* the lines of street to place */
+#define BLOCK_PLACE 1.0 /* with a postcode */
+#define DATE_FIRST  1.2 /* the first date */
+#define DATE_TIME   0.8 /* with a time in its line */
+
+typedef struct line {
+    char *text; /* of a row */
+    gsize start, end;
+    dx_box box;
+    gboolean is_fact, is_street, has_postcode, has_form, is_noise, is_title;
+} line;
+
+static void line_clear(gpointer data)
+{
+    g_free(((line *)data)->text);
+}
+
+/* Half of a line of print are letters or digits; rules, stars and smudges are not. */
+static gboolean is_noise(const char *text)
+{
+    guint good = 0, all = 0, longest = 0, run = 0;
+    for (const char *c = text; *c != '\0'; c = g_utf8_next_char(c)) {
+        gunichar u = g_utf8_get_char(c);
+        if (g_unichar_isspace(u)) {
+            run = 0;
+            continue;
+        }
+        all++;
+        good += g_unichar_isalnum(u) != 0;
+        run = g_unichar_isalpha(u) ? run + 1 : 0;
+        longest = MAX(longest, run);
+    }
+    return good < 4 || good * 2 < all || longest < 3;
+}
+
+static gboolean has_postcode(const char *text)
+{
+    guint run = 0;
+    for (const char *c = text;; c++) {
+        if (g_ascii_isdigit(*c)) {
+            run++;
+            continue;
+        }
+        if (run == 5 && *c != '-' && *c != '/')
+            return TRUE;
+        if (*c == '\0')
+            return FALSE;
+        run = 0;
+    }
+}
+
+/* A register number in brackets is no part of a name: "ACME SDN BHD (123456-X)". */
+static void cut_register(char *text)
+{
+    char *bracket = strrchr(text, '(');
+    if (bracket == NULL || bracket == text)
+        return;
+    guint digits = 0;
+    for (const char *c = bracket; *c != '\0'; c++)
+        digits += g_ascii_isdigit(*c) != 0;
+    if (digits >= 4) {
+        *bracket = '\0';
+        g_strchomp(text);
+        for (gsize n = strlen(text); n > 1 && text[n - 1] == '('; n--)
+            text[n - 1] = '\0';
+        g_strchomp(text);
+    }
+}
+
+static gboolean is_register(const char *text)
+{
+    guint digits = 0, letters = 0;
+    for (const char *c = text; *c != '\0'; c = g_utf8_next_char(c)) {
+        digits += g_ascii_isdigit(*c) != 0;
+        letters += g_unichar_isalpha(g_utf8_get_char(c)) != 0;
+    }
+    return digits >= 5 && letters <= 3;
+}
+
+static gboolean is_head_end(const char *text)
+{
+    static const char *const words[] = { "invoice", "receipt",   "qty",    "description",
+                                         "cashier", "item",      "table",  "order no",
+                                         "bill no", "doc no",    "total",  "kasse",
+                                         "artikel", "kassenbon", "ticket", "bon",
+                                         "paragon", "doklad",    NULL };
+    g_autofree char *folded = dx_fold(text, strlen(text));
+    for (const char *const *word = words; *word != NULL; word++)
+        if (strstr(folded, *word) != NULL)
+            return TRUE;
+    return dx_is_title(text);
+}
+
+static GArray *head_of(const dx_layout *l)
+{
+    GArray *lines = g_array_new(FALSE, TRUE, sizeof(line));
+    g_array_set_clear_func(lines, line_clear);
+    for (gsize at = 0; at < l->bytes && lines->len < HEAD_LINES;) {
+        const char *newline = memchr(l->text + at, '\n', l->bytes - at);
+        gsize end = newline != NULL ? (gsize)(newline - l->text) : l->bytes;
+        line one = { .start = at, .end = end };
+        one.text = g_strstrip(g_strdelimit(g_strndup(l->text + at, end - at), "\t", ' '));
+        g_autoptr(GArray) boxes = dx_layout_span(l, at, end, &one.box);
+        at = end + 1;
+        one.is_noise = is_noise(one.text) && !is_register(one.text);
+        one.is_title = is_head_end(one.text);
+        gboolean is_over = one.box.y0 > HEAD_PART || (one.is_title && lines->len > 2);
+        if (one.is_noise || boxes->len == 0 || is_over) {
+            g_free(one.text);
+            if (is_over)
+                break;
+            continue;
+        }
+        one.is_fact = dx_is_fact(one.text) || is_register(one.text);
+        one.has_postcode = has_postcode(one.text);
+        one.is_street = dx_is_street(one.text) && !is_register(one.text);
+        one.has_form = dx_has_legal_form(one.text);
+        g_array_append_val(lines, one);
+    }
+    return lines;
+}
+
+static void grow(dx_box *all, const dx_box *box)
+{
+    all->x0 = MIN(all->x0, box->x0);
+    all->y0 = MIN(all->y0, box->y0);
+    all->x1 = MAX(all->x1, box->x1);
+    all->y1 = MAX(all->y1, box->y1);
+}
+
+/* [first, last] of the address lines; FALSE when none reads like a street or a place. */
+static gboolean find_address(const GArray *head, guint *first, guint *last)
+{
+    guint from = 0;
+    while (from < head->len) {
+        const line *one = &g_array_index(head, line, from);
+        /* the first line is the name, whatever it looks like */
+        if (from > 0 && !one->is_fact && !one->is_title &&
+            (one->is_street || one->has_postcode) && !one->has_form)
+            break;
+        from++;
+    }
+    if (from >= head->len)
+        return FALSE;
+    guint to = from;
+    while (to + 1 < head->len && to + 1 < from + ADDRESS_MOST) {
+        const line *next = &g_array_index(head, line, to + 1);
+        if (next->is_fact || next->is_title)
+            break;
+        to++;
+    }
+    *first = from;
+    *last = to;
+    return TRUE;
+}
+
+static void add_address(const GArray *head, guint first, guint last, GArray *clues)
+{
+    GString *text = g_string_new(NULL);
+    dx_box box = g_array_index(head, line, first).box;
+    gboolean has_place = FALSE;
+    for (guint i = first; i <= last; i++) {
+        const line *one = &g_array_index(head, line, i);
+        gsize n = strlen(one->text);
+        while (n > 1 && strchr(", ", one->text[n - 1]) != NULL)
+            n--;
+        g_string_append_printf(text, "%s%.*s", i > first ? ", " : "", (int)n, one->text);
+        grow(&box, &one->box);
+        has_place |= one->has_postcode;
+    }
+    dx_clue_add(clues, "merchant_address", text->str, text->str, &box,
+                BLOCK_HEAD + (has_place ? BLOCK_PLACE : 0));
+    g_string_free(text, TRUE);
+}
+
+static void add_names(const GArray *head, guint limit, GArray *clues)
+{
+    gboolean has_form = FALSE;
+    guint solid = 0;
+    for (guint i = 0; i < limit && i < head->len; i++) {
+        const line *one = &g_array_index(head, line, i);
+        if (one->is_fact || one->is_title)
+            continue;
+        double score = solid == 0 ? NAME_FIRST : solid == 1 ? NAME_NEXT : 0;
+        if (one->has_form && !has_form) {
+            score += NAME_FORM;
+            has_form = TRUE;
+        }
+        if (i + 1 == limit)
+            score += NAME_BEFORE;
+        g_autofree char *name = g_strdup(one->text);
+        cut_register(name);
+        if (score > 0 && strlen(name) > 2)
+            dx_clue_add(clues, "merchant_name", name, name, &one->box, score);
+        solid++;
+    }
+}
+
+static void add_day(const dx_scene *s, GArray *clues)
+{
+    const dx_layout *l = s->layout;
+    g_autoptr(GArray) dates =
+        dx_find_candidates(DX_KIND_DATE, l->text, l->bytes, s->context);
+    g_autoptr(GArray) times =
+        dx_find_candidates(DX_KIND_TIME, l->text, l->bytes, s->context);
+    for (guint i = 0; i < dates->len; i++) {
+        const dx_candidate *d = &g_array_index(dates, dx_candidate, i);
+        double score = (i == 0 ? DATE_FIRST : 0.4) * d->weight;
+        for (guint t = 0; t < times->len; t++) {
+            gsize at = g_array_index(times, dx_candidate, t).start;
+            gsize low = MIN(at, d->start), high = MAX(at, d->start);
+            if (memchr(l->text + low, '\n', high - low) == NULL) {
+                score += DATE_TIME;
+                if (times->len > 0)
+                    dx_clue_span(clues, l, "time", at,
+                                 g_array_index(times, dx_candidate, t).end, 1.5);
+                break;
+            }
+        }
+        dx_clue_span(clues, l, "date", d->start, d->end, score);
+    }
+}
 
 void dx_clues_shop(const dx_scene *s, GArray *clues)
 {
-    (void)s;
-    (void)clues;
+    if (!s->is_first_page)
+        return;
+    g_autoptr(GArray) head = head_of(s->layout);
+    guint first = head->len, last = 0;
+    if (find_address(head, &first, &last))
+        add_address(head, first, last, clues);
+    add_names(head, first, clues);
+    add_day(s, clues);
 }

@@ -6,7 +6,7 @@
  * the heading of its column).  Then net, tax and gross are chosen together: the set whose
  * leanings and whose arithmetic are worth most.
  */
-#include "clue.h"
+#include "table.h"
 
 #include <math.h>
 #include <string.h>
@@ -347,6 +347,12 @@ static void lean_by_words(item *it, int b, double weight)
     };
     for (guint r = 0; r < ROLES; r++)
         it->lean[r] += weight * lean[r];
+}
+
+gboolean dx_names_sum(const char *text)
+{
+    int bits = bits_of(text);
+    return (bits & (W_SUM | W_NET | W_TAX | W_GROSS | W_DUE)) != 0;
 }
 
 /* ---- amounts of the page -------------------------------------------------------------- */
