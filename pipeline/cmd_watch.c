@@ -157,6 +157,11 @@ static void add_journal(service *s, json_t *status)
     json_object_set_new(status, "journal", journal);
 }
 
+static long long count_of(const json_t *counts, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(counts, key));
+}
+
 /* `is_asked`: by SIGUSR1; then it goes to standard error too. */
 static void write_status(service *s, gboolean is_asked)
 {
@@ -181,9 +186,8 @@ static void write_status(service *s, gboolean is_asked)
         const json_t *since = json_object_get(status, "since_start");
         (void)dp_notify("STATUS=%u folders, %lld done, %lld failed, %lld in work",
                         s->folders->len,
-                        (long long)json_integer_value(json_object_get(since, "done")),
-                        (long long)json_integer_value(json_object_get(since, "failed")),
-                        (long long)json_integer_value(json_object_get(since, "in_work")));
+                        count_of(since, "done") + count_of(since, "review"),
+                        count_of(since, "failed"), count_of(since, "in_work"));
         g_free(s->last_status);
         s->last_status = g_strdup(quick);
     }

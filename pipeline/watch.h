@@ -18,6 +18,7 @@
 #define DP_WATCH_H
 
 #include "config.h"
+#include "route.h"
 #include "runner.h"
 
 typedef struct dp_site dp_site;
@@ -37,6 +38,8 @@ dp_site *dp_site_ref(dp_site *site);
 void dp_site_unref(dp_site *site);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_site, dp_site_unref)
 const dp_config *dp_site_config(const dp_site *site);
+/* NULL when there are none. */
+const dp_routes *dp_site_routes(const dp_site *site);
 /* `origin` is the path that a file had in its watched folder.  FALSE: no folder of it. */
 gboolean dp_site_place(const dp_site *site, const char *origin, dp_place *place);
 

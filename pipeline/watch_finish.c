@@ -10,6 +10,7 @@
 
 #include "claims.h"
 #include "names.h"
+#include "routing.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -304,6 +305,16 @@ static dp_recipe *find_recipe(void *user, const dp_doc *doc)
     return dp_recipe_ref(place.recipe);
 }
 
+/* Routes of the configuration as it is now; a plan that was made stands (queue.h). */
+static gboolean on_published(void *user, const dp_doc *doc, const json_t *result,
+                             dp_routing *routing, GError **error)
+{
+    dp_watch *w = user;
+    g_autoptr(dp_site) site = dp_watch_site(w);
+    dp_router router = { w->queue, dp_site_routes(site), w->app->cancellable };
+    return dp_route_document(&router, doc, result, routing, error);
+}
+
 static void on_done(void *user, const dp_doc *claimed, const json_t *result)
 {
     dp_watch *w = user;
@@ -324,7 +335,9 @@ static void on_done(void *user, const dp_doc *claimed, const json_t *result)
     }
     dp_message(w->app, "info", "%s: %s, %u page%s in %.1f s", doc->origin, doc->status,
                doc->pages, doc->pages == 1 ? "" : "s", (double)doc->work_ms / 1000);
-    (void)dp_finish_done(w, &place, doc); /* the sweep comes back to it */
+    (void)dp_finish_done(w, &place, doc);      /* the sweep comes back to it */
+    if (strcmp(doc->path, claimed->path) != 0) /* moved by an action */
+        dp_claims_tidy(place.folder->path, claimed->path);
 }
 
 static void on_failed(void *user, const dp_doc *doc)
@@ -363,6 +376,7 @@ dp_job_hooks dp_watch_hooks(dp_watch *watch)
 {
     return (dp_job_hooks){ .user = watch,
                            .recipe = find_recipe,
+                           .on_published = on_published,
                            .on_failed = on_failed,
                            .on_done = on_done,
                            .on_twin = on_twin };

@@ -15,6 +15,7 @@ struct dp_site {
     GPtrArray
         *recipes; /* [folder] of GPtrArray of dp_recipe: the folder's own, then one for
                            each subfolder */
+    dp_routes *routes; /* NULL: none */
 };
 
 typedef struct recipe_source {
@@ -58,6 +59,25 @@ static gboolean add_recipes(dp_site *site, const recipe_source *from,
     return TRUE;
 }
 
+/* The check of the configuration has said what is wrong, with its place. */
+static void ignore_report(void *user, const char *pointer, gboolean at_key,
+                          const char *text)
+{
+}
+
+static gboolean add_routes(dp_site *site, GError **error)
+{
+    if (site->config->routes == NULL)
+        return TRUE;
+    g_autofree char *full = g_canonicalize_filename(site->config->file, NULL);
+    g_autofree char *base = g_path_get_dirname(full);
+    site->routes = dp_routes_new(site->config->routes, base, ignore_report, NULL);
+    if (site->routes != NULL)
+        return TRUE;
+    g_set_error(error, DP_CONFIG_ERROR, DP_CONFIG_WRONG, "the routes cannot be used");
+    return FALSE;
+}
+
 dp_site *dp_site_new(dp_config *config, dx_engine *engine, const vl_model_info *model,
                      GError **error)
 {
@@ -75,7 +95,7 @@ dp_site *dp_site_new(dp_config *config, dx_engine *engine, const vl_model_info *
     for (guint i = 0; i < config->folders->len; i++)
         if (!add_recipes(site, &from, g_ptr_array_index(config->folders, i), error))
             return NULL;
-    return g_steal_pointer(&site);
+    return add_routes(site, error) ? g_steal_pointer(&site) : NULL;
 }
 
 dp_site *dp_site_ref(dp_site *site)
@@ -89,6 +109,7 @@ void dp_site_unref(dp_site *site)
     if (site == NULL || !g_atomic_ref_count_dec(&site->refs))
         return;
     g_ptr_array_unref(site->recipes);
+    dp_routes_free(site->routes);
     dp_config_free(site->config);
     g_free(site);
 }
@@ -96,6 +117,11 @@ void dp_site_unref(dp_site *site)
 const dp_config *dp_site_config(const dp_site *site)
 {
     return site->config;
+}
+
+const dp_routes *dp_site_routes(const dp_site *site)
+{
+    return site->routes;
 }
 
 /* The subfolder that `relative` lies in, as an index into the recipes; 0: the folder's own. */

@@ -698,6 +698,31 @@ class Service(Case):
         time.sleep(1)
         self.assertTrue(os.path.exists(self.path("in2", "b.png")))
 
+    def test_routes(self):
+        """Rules decide where the document goes; a reload changes the rules."""
+        routes = ("routes:\n  root: archive\n  rules:\n"
+                  "    - name: pictures\n      when: {file: '*.png'}\n"
+                  "      do:\n        - move: '%s/{@file}'\n")
+        self.config(top=routes % "first")
+        w = self.start()
+        self.drop("a.png", png(1))
+        self.until("moved", lambda: os.path.exists(self.path("archive", "first", "a.png")))
+        self.until("work folder empty", lambda: [n for n in files_below(self.path("in"))
+                                                 if not n.endswith(".lock")] == [])
+        self.config(top=routes % "second")
+        w.signal(signal.SIGHUP)
+        w.wait_for("reloaded")
+        self.drop("b.png", png(2))
+        self.until("moved", lambda: os.path.exists(self.path("archive", "second", "b.png")))
+        self.assertEqual(sorted(self.results()), ["a.png", "b.png"])
+        self.config(top="routes: {rules: [{name: x, when: {fil: 1}, do: []}]}\n")
+        w.signal(signal.SIGHUP)
+        w.wait_for("not reloaded")
+        self.assertIn("/routes/rules/0/when", w.text())
+        self.drop("c.png", png(3))
+        self.until("moved", lambda: os.path.exists(self.path("archive", "second", "c.png")))
+        self.until("routed", lambda: self.journal()["routed"] == 3)
+
     def test_service_manager(self):
         address = self.path("notify")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
