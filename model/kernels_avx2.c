@@ -85,9 +85,9 @@ static inline vf v_load_int(const int32_t *p, int32_t subtract)
 /* The low bytes of t, which hold the integer that ROUND_MAGIC rounded to. */
 static inline void v_store_s8(int8_t *p, vf t)
 {
-    const __m256i low = _mm256_setr_epi8(
-        0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1, -1,
-        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    const __m256i low =
+        _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0,
+                         4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
     __m256i v = _mm256_shuffle_epi8(_mm256_castps_si256(t), low);
     int32_t a = _mm256_extract_epi32(v, 0), b = _mm256_extract_epi32(v, 4);
     memcpy(p, &a, 4);
@@ -133,9 +133,39 @@ tile_s8(const size_t rows, const int8_t *a, size_t a_stride, const uint8_t *pane
             _mm256_storeu_si256((__m256i *)(c + r * VL_PANEL + v * LANES), acc[r][v]);
 }
 
+/* One row, as in decoding, is bound by reading the weights: the panel from front to back
+ * in one go, instead of in strips. */
+static void row_s8(const int8_t *a, const uint8_t *panel, size_t groups, int32_t *c)
+{
+    enum { VECS = VL_PANEL / LANES };
+    const __m256i low = _mm256_set1_epi16(0x00ff);
+    __m256i acc[VECS];
+    for (size_t v = 0; v < VECS; v++)
+        acc[v] = _mm256_setzero_si256();
+    for (size_t g = 0; g < groups; g++, panel += VL_PANEL * 4) {
+        int32_t four;
+        memcpy(&four, a + 4 * g, sizeof four);
+        __m256i x = _mm256_set1_epi32(four);
+        __m256i xe = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8);
+        __m256i xo = _mm256_srai_epi16(x, 8);
+        for (size_t v = 0; v < VECS; v++) {
+            __m256i w = _mm256_loadu_si256((const __m256i *)(panel + v * 32));
+            __m256i even = _mm256_madd_epi16(_mm256_and_si256(w, low), xe);
+            __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(w, 8), xo);
+            acc[v] = _mm256_add_epi32(acc[v], _mm256_add_epi32(even, odd));
+        }
+    }
+    for (size_t v = 0; v < VECS; v++)
+        _mm256_storeu_si256((__m256i *)(c + v * LANES), acc[v]);
+}
+
 static void gemm_s8(const int8_t *a, size_t a_stride, size_t rows, const uint8_t *panel,
                     size_t groups, int32_t *c)
 {
+    if (rows == 1) {
+        row_s8(a, panel, groups, c);
+        return;
+    }
     for (size_t strip = 0; strip < VL_PANEL; strip += 2 * LANES) {
         const uint8_t *w = panel + strip * 4;
         size_t r = 0;
