@@ -120,7 +120,7 @@ static option *option_for(GArray *options, const dx_work *w, const dx_leaf *l,
             return &g_array_index(options, option, i);
     option o = { .raw = g_strdup(raw),
                  .value = g_strdup(text),
-                 .box = *box,
+                 .box = dx_page_box(p, box),
                  .reads = reads,
                  .page = p->number,
                  .is_read = p->is_read };

@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+#define DRAWN_DPI      200.0   /* of a PDF page without a text layer */
+#define DRAWN_SIDE_MAX 20000.0 /* pixels */
+
 /* ---- engine ------------------------------------------------------------------------- */
 
 dx_engine *dx_engine_new(vl_model *model, GError **error)
@@ -59,6 +62,7 @@ void dx_page_free(dx_page *p)
         return;
     g_clear_pointer(&p->words, g_array_unref);
     dx_layout_free(p->layout);
+    vl_text_free(p->text);
     vl_vision_unref(p->vision);
     g_free(p);
 }
@@ -86,6 +90,39 @@ static gboolean is_rule(const char *text)
            (length > 1 || strchr("_=~.", *text) != NULL);
 }
 
+/* What the text head read, as fractions of the upright page. */
+static void take_words(dx_page *p)
+{
+    size_t count;
+    const vl_word *words = vl_text_words(p->text, &count);
+    vl_upright u = vl_text_upright(p->text);
+    for (size_t i = 0; i < count; i++) {
+        if (is_rule(words[i].text))
+            continue;
+        dx_word word = { .text = g_strdup(words[i].text),
+                         .x0 = CLAMP(words[i].x0 / (double)u.width, 0, 1),
+                         .y0 = CLAMP(words[i].y0 / (double)u.height, 0, 1),
+                         .x1 = CLAMP(words[i].x1 / (double)u.width, 0, 1),
+                         .y1 = CLAMP(words[i].y1 / (double)u.height, 0, 1),
+                         .em = words[i].height / 0.7 / u.height,
+                         .prob = words[i].prob };
+        g_array_append_val(p->words, word);
+    }
+}
+
+dx_box dx_page_box(const dx_page *p, const dx_box *box)
+{
+    if (p->text == NULL)
+        return *box;
+    vl_upright u = vl_text_upright(p->text);
+    double w = u.picture_width, h = u.picture_height;
+    float b[4] = { (float)(box->x0 * u.width), (float)(box->y0 * u.height),
+                   (float)(box->x1 * u.width), (float)(box->y1 * u.height) };
+    vl_text_to_picture(p->text, b);
+    return (dx_box){ CLAMP(b[0] / w, 0, 1), CLAMP(b[1] / h, 0, 1), CLAMP(b[2] / w, 0, 1),
+                     CLAMP(b[3] / h, 0, 1) };
+}
+
 static gboolean see_page(dx_work *w, dx_page *p, double width_pt, double height_pt,
                          GError **error)
 {
@@ -93,43 +130,24 @@ static gboolean see_page(dx_work *w, dx_page *p, double width_pt, double height_
     uint32_t width, height, index = p->number - 1;
     if (!s->picture_size(s->user, index, &width, &height, error))
         return FALSE;
-    gboolean is_drawn =
-        width == 0; /* a PDF page is drawn at the size that the tiles want */
+    gboolean is_drawn = width == 0; /* a PDF page is drawn fine enough for small print */
     if (is_drawn) {
-        width = (uint32_t)CLAMP(width_pt * 200 / 72, 16, 20000);
-        height = (uint32_t)CLAMP(height_pt * 200 / 72, 16, 20000);
+        width = (uint32_t)CLAMP(width_pt * DRAWN_DPI / 72, 16, DRAWN_SIDE_MAX);
+        height = (uint32_t)CLAMP(height_pt * DRAWN_DPI / 72, 16, DRAWN_SIDE_MAX);
     }
     vl_error err = { 0 };
-    vl_fit fit;
     vl_image image;
-    if (vl_fit_choose(w->engine->model, width, height, &fit, &err)) {
-        if (!s->picture(s->user, index, is_drawn ? fit.width : 0,
-                        is_drawn ? fit.height : 0, &image, error))
-            return FALSE;
-        vl_vision_opts opts = { .fit = &fit,
-                                .is_text_only = !w->options->is_vision_used };
-        p->vision = vl_vision_new(w->engine->model, &image, &opts, &err);
-    }
-    vl_text *text = p->vision != NULL ? vl_text_read(p->vision, &err) : NULL;
-    if (text == NULL) {
+    if (!s->picture(s->user, index, is_drawn ? width : 0, is_drawn ? height : 0, &image,
+                    error))
+        return FALSE;
+    p->text = vl_page_read(w->engine->model, &image, NULL, &err);
+    if (p->text != NULL && w->options->is_vision_used)
+        p->vision = vl_vision_new(w->engine->model, &image, NULL, &err);
+    if (p->text == NULL || (w->options->is_vision_used && p->vision == NULL)) {
         g_set_error(error, DX_ERROR, DX_MODEL, "page %u: %s", p->number, err.text);
         return FALSE;
     }
-    size_t count;
-    const vl_word *words = vl_text_words(text, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (is_rule(words[i].text))
-            continue;
-        dx_word word = { .text = g_strdup(words[i].text),
-                         .x0 = CLAMP(words[i].x0 / (double)image.width, 0, 1),
-                         .y0 = CLAMP(words[i].y0 / (double)image.height, 0, 1),
-                         .x1 = CLAMP(words[i].x1 / (double)image.width, 0, 1),
-                         .y1 = CLAMP(words[i].y1 / (double)image.height, 0, 1),
-                         .em = words[i].height / 0.7 / image.height,
-                         .prob = words[i].prob };
-        g_array_append_val(p->words, word);
-    }
-    vl_text_free(text);
+    take_words(p);
     p->is_read = TRUE;
     return TRUE;
 }
@@ -158,6 +176,10 @@ dx_page *dx_page_open(dx_work *w, uint32_t index, GError **error)
             /* the user wants the text layer and nothing else: an empty one stays empty */
         } else if (!see_page(w, p, width, height, error))
             return NULL;
+    }
+    if (p->text != NULL) { /* what counts is the shape of the page that was read */
+        width = vl_text_upright(p->text).width;
+        height = vl_text_upright(p->text).height;
     }
     p->layout = dx_layout_new(p->words, width, height, index, error);
     if (p->layout == NULL)
@@ -303,12 +325,12 @@ json_t *dx_read(dx_engine *engine, const dx_source *source, const dx_options *op
         }
         json_t *words = json_array();
         for (guint k = 0; k < p->layout->word_count; k++) {
-            const dx_box *b = &p->layout->boxes[k];
+            dx_box b = dx_page_box(p, &p->layout->boxes[k]);
             const dx_word *word =
                 &g_array_index(p->words, dx_word, p->layout->word_source[k]);
-            json_array_append_new(
-                words, json_pack("{s:s, s:[f, f, f, f], s:f}", "text", word->text, "bbox",
-                                 b->x0, b->y0, b->x1, b->y1, "confidence", word->prob));
+            json_array_append_new(words, json_pack("{s:s, s:[f, f, f, f], s:f}", "text",
+                                                   word->text, "bbox", b.x0, b.y0, b.x1,
+                                                   b.y1, "confidence", word->prob));
         }
         json_array_append_new(pages, json_pack("{s:i, s:s, s:s, s:o}", "page", (int)i + 1,
                                                "source", p->is_read ? "vlm" : "text",

@@ -31,10 +31,14 @@ struct dx_engine {
 typedef struct dx_page {
     uint32_t number;
     gboolean is_read; /* words from the text head */
-    GArray *words;    /* of dx_word */
+    GArray *words;    /* of dx_word, on the upright page */
     dx_layout *layout;
-    vl_vision *vision;
+    vl_text *text;     /* what was read; NULL for a text layer */
+    vl_vision *vision; /* NULL unless the decoder is to see the page */
 } dx_page;
+
+/* A box of the layout as one of the page that the file shows, which may lie turned. */
+dx_box dx_page_box(const dx_page *page, const dx_box *box);
 
 typedef struct dx_leaf {
     char *path; /* dotted; inside a list: from the row */

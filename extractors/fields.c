@@ -179,6 +179,7 @@ static json_t *row_leaf(const dx_work *w, const dx_page *p, const dx_leaf *l,
     gboolean reads = dx_leaf_value(w, l, v->text, &value);
     dx_box box;
     g_autoptr(GArray) boxes = dx_layout_span(p->layout, start, end, &box);
+    box = dx_page_box(p, &box);
     double confidence = sqrt(v->prob) * (p->is_read ? 0.95 : 1) * (reads ? 1 : 0.3);
     return dx_leaf_new(p->number, p->is_read, reads ? value : v->text, v->text, &box,
                        CLAMP(confidence, 0.01, 0.99));

@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "deskew.h"
 #include "util.h"
 
 #define NONE         UINT32_MAX
@@ -23,6 +24,7 @@ struct vl_text {
     vl_word *words;
     size_t char_count, word_count;
     char *store;
+    vl_upright upright;
 };
 
 /* Something that is linked to its right neighbour: a character, a word or a piece. */
@@ -607,6 +609,7 @@ vl_text *vl_text_group(const vl_char *chars, size_t count, const vl_page_place *
         return vl_fail(err, VL_NOMEM, "no memory for the words of a picture");
     }
     finish(&g, text, place);
+    text->upright = place->upright;
     grouping_clear(&g);
     return text;
 }
@@ -631,4 +634,27 @@ const vl_char *vl_text_chars(const vl_text *text, size_t *count)
 {
     *count = text->char_count;
     return text->chars;
+}
+
+vl_upright vl_text_upright(const vl_text *text)
+{
+    return text->upright;
+}
+
+void vl_text_to_picture(const vl_text *text, float box[4])
+{
+    const vl_upright *u = &text->upright;
+    vl_box all = { INFINITY, INFINITY, -INFINITY, -INFINITY };
+    for (unsigned corner = 0; corner < 4; corner++) {
+        double x = box[corner % 2 * 2], y = box[corner / 2 * 2 + 1];
+        vl_upright_point(u, &x, &y);
+        all.x0 = fmin(all.x0, x);
+        all.y0 = fmin(all.y0, y);
+        all.x1 = fmax(all.x1, x);
+        all.y1 = fmax(all.y1, y);
+    }
+    box[0] = clamp((float)all.x0, (float)u->picture_width);
+    box[1] = clamp((float)all.y0, (float)u->picture_height);
+    box[2] = clamp((float)all.x1, (float)u->picture_width);
+    box[3] = clamp((float)all.y1, (float)u->picture_height);
 }

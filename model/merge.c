@@ -24,7 +24,7 @@
 #define SEEN_LEAST    0.3f /* probability of any character in a report that counts */
 #define LINE_SHARE    0.4f /* of the height: one track */
 #define LINE_LEAST    3.0f /* pixels */
-#define SQUEEZE       2.2f /* heights between the lines above and below */
+#define SQUEEZE       2.0f /* heights between the lines above and below */
 #define TRACK_GAP     6    /* anchors without a report end a track */
 #define TRACK_FOLLOW  0.3f
 #define OTHER_ROW     0.4f  /* weight of a report about print outside its own patch */
@@ -107,7 +107,9 @@ static bool is_squeezed(const vl_anchors *a, uint32_t row, uint32_t column)
                     *down = neighbour(a, row + 1, column);
     if (up == NULL || down == NULL)
         return false;
-    float height = fminf(up->height, down->height);
+    float height = fminf(up->height, down->height), top = a->high * (float)row;
+    if (!(up->y < top && down->y >= top + a->high && r->none >= fmaxf(up->none, down->none)))
+        return false;
     return down->y - up->y < SQUEEZE * height && r->y - up->y > LINE_SHARE * height &&
            down->y - r->y > LINE_SHARE * height;
 }

@@ -11,14 +11,14 @@
 #include <math.h>
 
 #include "core.h"
-#include "merge.h"
 #include "util.h"
 
 #define SILENT 12.0f /* log-odds of a blank that need no softmax */
 
 /* One tile's answers, spread over the pool by rows of patches. */
 typedef struct tile_work {
-    const vl_vision *vision;
+    const vl_config *config;
+    const vl_grid *grid;
     vl_anchors *anchors;
     float *logits;        /* [side * side][anchors][class_count + 4] */
     uint32_t column, row; /* of the tile, in tiles */
@@ -59,8 +59,8 @@ static void take_kinds(float *logits, uint32_t classes, vl_report *out)
 static void read_row(void *arg, size_t row, uint32_t slot)
 {
     const tile_work *t = arg;
-    const vl_config *c = &t->vision->model->config;
-    const vl_grid *grid = &t->vision->fit.grid;
+    const vl_config *c = t->config;
+    const vl_grid *grid = t->grid;
     uint32_t values = c->class_count + 4, overlap = c->tile_overlap / c->patch;
     uint32_t first, end, stride = c->side - overlap;
     float patch = (float)c->patch, wide = patch / (float)c->anchors;
@@ -83,27 +83,68 @@ static void read_row(void *arg, size_t row, uint32_t slot)
     }
 }
 
-static bool find_reports(const vl_vision *v, vl_anchors *anchors)
+bool vl_anchors_init(vl_anchors *anchors, const vl_config *c, const vl_grid *grid,
+                     vl_error *err)
 {
-    const vl_config *c = &v->model->config;
+    *anchors = (vl_anchors){ .columns = grid->canvas_w / c->patch * c->anchors,
+                             .rows = grid->canvas_h / c->patch,
+                             .wide = (float)c->patch / (float)c->anchors,
+                             .high = (float)c->patch,
+                             .codes = c->chars };
+    size_t room = (size_t)anchors->columns * anchors->rows;
+    anchors->reports = calloc(room, sizeof *anchors->reports);
+    if (anchors->reports == NULL)
+        return vl_fail(err, VL_NOMEM, "no memory to read a picture") != NULL;
+    for (size_t i = 0; i < room; i++)
+        anchors->reports[i].none = 1;
+    return true;
+}
+
+bool vl_anchors_add(vl_anchors *anchors, vl_model *m, const vl_grid *grid, uint32_t tile,
+                    const float *features, vl_error *err)
+{
+    const vl_config *c = &m->config;
     size_t patches = (size_t)c->side * c->side;
     size_t values = (size_t)c->anchors * (c->class_count + 4);
-    uint32_t tiles = v->fit.grid.tiles_w * v->fit.grid.tiles_h;
-    tile_work work = { v, anchors, vl_floats_new(patches * values), 0, 0 };
+    tile_work work = { .config = c,
+                       .grid = grid,
+                       .anchors = anchors,
+                       .logits = vl_floats_new(patches * values),
+                       .column = tile % grid->tiles_w,
+                       .row = tile / grid->tiles_w };
     if (work.logits == NULL)
-        return false;
-    for (uint32_t tile = 0; tile < tiles; tile++) {
-        work.column = tile % v->fit.grid.tiles_w;
-        work.row = tile / v->fit.grid.tiles_w;
-        vl_linear_apply(v->model->pool, v->model->text_head,
-                        &(vl_linear_args){ .x = v->features + tile * patches * c->v_width,
-                                           .rows = patches,
-                                           .x_stride = c->v_width,
-                                           .y = work.logits,
-                                           .y_stride = values });
-        vl_pool_run(v->model->pool, c->side, read_row, &work);
-    }
+        return vl_fail(err, VL_NOMEM, "no memory to read a picture") != NULL;
+    vl_linear_apply(m->pool, m->text_head,
+                    &(vl_linear_args){ .x = features,
+                                       .rows = patches,
+                                       .x_stride = c->v_width,
+                                       .y = work.logits,
+                                       .y_stride = values });
+    vl_pool_run(m->pool, c->side, read_row, &work);
     free(work.logits);
+    return true;
+}
+
+bool vl_anchors_chars(const vl_anchors *anchors, vl_char **out, size_t *count,
+                      vl_error *err)
+{
+    size_t n = 0;
+    vl_mark *marks = NULL;
+    vl_char *chars = NULL;
+    if (vl_anchors_merge(anchors, &marks, &n))
+        chars = malloc((n + 1) * sizeof *chars);
+    for (size_t i = 0; chars != NULL && i < n; i++)
+        chars[i] = (vl_char){ .code = anchors->codes[marks[i].kind - 1],
+                              .x = marks[i].x,
+                              .y = marks[i].y,
+                              .height = marks[i].height,
+                              .prob = fminf(marks[i].prob, 1),
+                              .gap = 1 / (1 + expf(-marks[i].gap)) };
+    free(marks);
+    if (chars == NULL)
+        return vl_fail(err, VL_NOMEM, "no memory to read a picture") != NULL;
+    *out = chars;
+    *count = n;
     return true;
 }
 
@@ -111,32 +152,17 @@ bool vl_read_characters(const vl_vision *v, vl_char **out, size_t *count, vl_err
 {
     const vl_config *c = &v->model->config;
     const vl_grid *grid = &v->fit.grid;
-    vl_anchors anchors = { .columns = grid->canvas_w / c->patch * c->anchors,
-                           .rows = grid->canvas_h / c->patch,
-                           .wide = (float)c->patch / (float)c->anchors,
-                           .high = (float)c->patch,
-                           .codes = c->chars };
-    size_t room = (size_t)anchors.columns * anchors.rows, n = 0;
-    vl_mark *marks = NULL;
-    vl_char *chars = NULL;
-    anchors.reports = malloc(room * sizeof *anchors.reports);
-    if (anchors.reports != NULL && find_reports(v, &anchors) &&
-        vl_anchors_merge(&anchors, &marks, &n))
-        chars = malloc((n + 1) * sizeof *chars);
-    for (size_t i = 0; chars != NULL && i < n; i++)
-        chars[i] = (vl_char){ .code = c->chars[marks[i].kind - 1],
-                              .x = marks[i].x,
-                              .y = marks[i].y,
-                              .height = marks[i].height,
-                              .prob = fminf(marks[i].prob, 1),
-                              .gap = 1 / (1 + expf(-marks[i].gap)) };
+    vl_anchors anchors;
+    if (!vl_anchors_init(&anchors, c, grid, err))
+        return false;
+    bool is_done = true;
+    size_t tile_floats = (size_t)c->side * c->side * c->v_width;
+    for (uint32_t i = 0; is_done && i < grid->tiles_w * grid->tiles_h; i++)
+        is_done = vl_anchors_add(&anchors, v->model, grid, i,
+                                 v->features + i * tile_floats, err);
+    is_done = is_done && vl_anchors_chars(&anchors, out, count, err);
     free(anchors.reports);
-    free(marks);
-    if (chars == NULL)
-        return vl_fail(err, VL_NOMEM, "no memory to read a picture") != NULL;
-    *out = chars;
-    *count = n;
-    return true;
+    return is_done;
 }
 
 vl_text *vl_text_read(const vl_vision *v, vl_error *err)
@@ -153,7 +179,11 @@ vl_text *vl_text_read(const vl_vision *v, vl_error *err)
                             .scale_x = (float)v->width / (float)v->fit.width,
                             .scale_y = (float)v->height / (float)v->fit.height,
                             .width = (float)v->width,
-                            .height = (float)v->height };
+                            .height = (float)v->height,
+                            .upright = { .width = v->width,
+                                         .height = v->height,
+                                         .picture_width = v->width,
+                                         .picture_height = v->height } };
     vl_text *text = vl_text_group(chars, count, &place, err);
     free(chars);
     return text;

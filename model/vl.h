@@ -3,7 +3,7 @@
  *
  *   vl_model    loaded weights and tokenizer; immutable, shared between threads
  *   vl_vision   one picture as the vision tower sees it; immutable, counted
- *   vl_text     what the text head reads in a vl_vision: words with boxes
+ *   vl_text     what the text head reads in a vl_vision or on a page: words with boxes
  *   vl_context  one conversation with its KV cache; one thread at a time
  *
  * The core opens a DeepSeek-VL2-type checkpoint folder (config.json,
@@ -160,7 +160,7 @@ uint32_t vl_vision_tokens(const vl_vision *vision);
 
 typedef struct vl_char {
     uint32_t code;   /* Unicode scalar value */
-    float x, y;      /* middle, pixels of the picture given to vl_vision_new() */
+    float x, y;      /* middle, pixels of the upright page */
     float height;    /* of a capital letter, the same pixels */
     float prob;      /* 0..1 */
     float gap;       /* probability that a blank follows */
@@ -168,7 +168,7 @@ typedef struct vl_char {
 
 typedef struct vl_word {
     const char *text;         /* UTF-8, without blanks */
-    float x0, y0, x1, y1;     /* pixels of the picture */
+    float x0, y0, x1, y1;     /* pixels of the upright page */
     float height;             /* of a capital letter */
     float prob;               /* mean over the characters */
     float prob_min;
@@ -176,8 +176,34 @@ typedef struct vl_word {
     uint32_t line;            /* index of its line of print */
 } vl_word;
 
-/* Read the picture.  VL_UNSUPPORTED when the model has no text head. */
+/* Read what a vision has seen.  VL_UNSUPPORTED when the model has no text head. */
 vl_text *vl_text_read(const vl_vision *vision, vl_error *err);
+
+typedef struct vl_page_opts {
+    uint32_t tiles_max;   /* most tiles of one pass; 0 means 12, at most 64 */
+    vl_progress progress; /* may be NULL */
+    void *user;
+} vl_page_opts;
+
+/* Read the picture of a page of any size, for its text alone: finds where the print lies,
+ * which of four ways it is turned and how it is skewed (up to 8 degrees), and takes the
+ * grid of tiles that its height wants.  VL_UNSUPPORTED when the model has no text head. */
+vl_text *vl_page_read(vl_model *model, const vl_image *image, const vl_page_opts *opts,
+                      vl_error *err);
+
+/* The upright page: the words' places are on it.  It is the picture itself unless
+ * vl_page_read() had to turn it. */
+typedef struct vl_upright {
+    uint32_t width, height;                 /* pixels */
+    uint32_t picture_width, picture_height; /* of the picture as it was given */
+    uint32_t quarters;      /* clockwise quarter turns that made it upright, 0 .. 3 */
+    float degrees;          /* angle of the lines after that, clockwise, taken out */
+} vl_upright;
+vl_upright vl_text_upright(const vl_text *text);
+
+/* A box of the upright page (x0, y0, x1, y1) to the box around it on the picture. */
+void vl_text_to_picture(const vl_text *text, float box[4]);
+
 void vl_text_free(vl_text *text);
 const vl_word *vl_text_words(const vl_text *text, size_t *count);
 const vl_char *vl_text_chars(const vl_text *text, size_t *count);
