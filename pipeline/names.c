@@ -17,25 +17,34 @@
 
 enum { FREE_NAMES_MAX = 100000, COPY_BYTES = 1 << 16 };
 
-static const char *const built_in[] = {
-    ".*", /* hidden: .~lock.x#, .nfs0001, .x.pdf.Abc123 (rsync), our own */
-    "~*",           "*~", /* office programs, editors */
-    "*.part",       "*.partial",    "*.filepart",
-    "*.crdownload", "*.download",   "*.opdownload",
-    "*.aria2",      "*.!ut",        "*.!qb",
-    "*.!sync",      "*.unfinished", "*.uploading",
-    "*.upload",     "*.tmp",        "*.temp",
-    "*.swp",        "*.swx",        "*.lock",
-    "*.lck",        "thumbs.db",    "ehthumbs.db",
-    "desktop.ini",  "icon\r",       "*.lnk",
-    "*.url",        "lost+found",   "@eadir",
-    "__macosx",     "$recycle.bin", "system volume information",
-    NULL,
+/* Endings, and whole names; no globs, since ten thousand names at rest are compared with
+ * each of them at every scan. */
+static const char *const endings[] = {
+    "~",           ".part",   ".partial", ".filepart", ".crdownload", ".download",
+    ".opdownload", ".aria2",  ".!ut",     ".!qb",      ".!sync",      ".unfinished",
+    ".uploading",  ".upload", ".tmp",     ".temp",     ".swp",        ".swx",
+    ".lock",       ".lck",    ".lnk",     ".url",
+};
+static const char *const whole_names[] = {
+    "thumbs.db", "ehthumbs.db",  "desktop.ini",
+    "icon\r",    "lost+found",   "@eadir",
+    "__macosx",  "$recycle.bin", "system volume information",
 };
 
-const char *const *dp_names_ignored(void)
+static gboolean is_built_in(const char *name)
 {
-    return built_in;
+    if (*name == '.' || *name == '~') /* hidden, ours, office programs' */
+        return TRUE;
+    gsize length = strlen(name);
+    for (gsize i = 0; i < G_N_ELEMENTS(endings); i++) {
+        gsize bytes = strlen(endings[i]);
+        if (length >= bytes && g_ascii_strcasecmp(name + length - bytes, endings[i]) == 0)
+            return TRUE;
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(whole_names); i++)
+        if (g_ascii_strcasecmp(name, whole_names[i]) == 0)
+            return TRUE;
+    return FALSE;
 }
 
 static gboolean matches(const char *name, const char *const *globs)
@@ -48,7 +57,7 @@ static gboolean matches(const char *name, const char *const *globs)
 
 gboolean dp_name_is_ignored(const char *name, const char *const *globs)
 {
-    return matches(name, built_in) || matches(name, globs);
+    return is_built_in(name) || matches(name, globs);
 }
 
 gboolean dp_path_is_within(const char *path, const char *folder)

@@ -10,8 +10,6 @@
  * that start with a dot, part files, lock files, Thumbs.db …; letter case does not matter.
  * `globs` (may be NULL) are the user's own. */
 gboolean dp_name_is_ignored(const char *name, const char *const *globs);
-/* The built-in globs, NULL-terminated. */
-const char *const *dp_names_ignored(void);
 
 /* `folder` itself, or something below it? */
 gboolean dp_path_is_within(const char *path, const char *folder);

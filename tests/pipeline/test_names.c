@@ -1,0 +1,151 @@
+/* test_names.c - names that are left alone, free names, moving without overwriting. */
+#include "names.h"
+
+#include "app.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    gboolean is_ignored;
+} names[] = {
+    { "a.pdf", FALSE },
+    { "part", FALSE },
+    { "a.part", TRUE },
+    { "A.PART", TRUE },
+    { "a.part.pdf", FALSE },
+    { ".a.pdf", TRUE },
+    { "~$a.docx", TRUE },
+    { "a.pdf~", TRUE },
+    { "x.crdownload", TRUE },
+    { "x.filepart", TRUE },
+    { "x.tmp", TRUE },
+    { "x.tmpl", FALSE },
+    { "Thumbs.db", TRUE },
+    { "my Thumbs.db", FALSE },
+    { "desktop.ini", TRUE },
+    { "Icon\r", TRUE },
+    { "lost+found", TRUE },
+    { ".nfs000123", TRUE },
+    { "draft 1.pdf", TRUE },
+    { "Draft.pdf", TRUE },
+    { "a draft.pdf", FALSE },
+    { "a.bak", TRUE },
+    { "", FALSE },
+    { "~", TRUE },
+};
+
+static void test_ignored(void)
+{
+    const char *const globs[] = { "draft*", "*.bak", NULL };
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_test_message("case: %s", names[i].name);
+        g_assert_cmpint(dp_name_is_ignored(names[i].name, globs), ==,
+                        names[i].is_ignored);
+    }
+    g_assert_false(dp_name_is_ignored("draft.pdf", NULL));
+}
+
+static const struct {
+    const char *path, *folder;
+    gboolean is_within;
+} paths[] = {
+    { "/a", "/a", TRUE },    { "/a/b", "/a", TRUE }, { "/ab", "/a", FALSE },
+    { "/a", "/a/b", FALSE }, { "/a/b", "/", TRUE },  { "/b", "/a", FALSE },
+};
+
+static void test_within(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(paths); i++)
+        g_assert_cmpint(dp_path_is_within(paths[i].path, paths[i].folder), ==,
+                        paths[i].is_within);
+}
+
+static char *put(const char *dir, const char *name, const char *text)
+{
+    char *path = g_build_filename(dir, name, NULL);
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+    return path;
+}
+
+static void expect_text(const char *path, const char *text)
+{
+    g_autofree char *found = NULL;
+    g_assert_true(g_file_get_contents(path, &found, NULL, NULL));
+    g_assert_cmpstr(found, ==, text);
+}
+
+static void test_free_names(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("docvl-names-XXXXXX", NULL);
+    static const struct {
+        const char *have, *want, *next;
+    } rows[] = {
+        { "a.pdf", "a.pdf", "a~2.pdf" },       { "a~2.pdf", "a.pdf", "a~3.pdf" },
+        { "plain", "plain", "plain~2" },       { "x.tar.gz", "x.tar.gz", "x.tar~2.gz" },
+        { ".hidden", ".hidden", ".hidden~2" }, { "z", "d.d/new.pdf", "d.d/new.pdf" },
+        { "d.d/new", "d.d/new", "d.d/new~2" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_test_message("case: %s", rows[i].want);
+        g_free(put(dir, rows[i].have, "x"));
+        g_autoptr(GError) error = NULL;
+        g_autofree char *found = dp_path_free_name(dir, rows[i].want, &error);
+        g_assert_no_error(error);
+        g_assert_cmpstr(found + strlen(dir) + 1, ==, rows[i].next);
+    }
+}
+
+static void move_between(const char *from_dir, const char *to_dir)
+{
+    g_autofree char *a = put(from_dir, "a", "first");
+    g_autofree char *b = put(to_dir, "b", "second");
+    g_autofree char *c = g_build_filename(to_dir, "c", NULL);
+    g_autoptr(GError) error = NULL;
+    g_assert_false(dp_file_move(a, b, &error));
+    g_assert_error(error, DP_IO_ERROR, EEXIST);
+    expect_text(a, "first");
+    expect_text(b, "second");
+    g_clear_error(&error);
+    g_assert_true(dp_file_move(a, c, &error));
+    g_assert_no_error(error);
+    expect_text(c, "first");
+    g_assert_false(dp_file_move(a, c, &error));
+    g_assert_error(error, DP_IO_ERROR, ENOENT);
+    g_autofree char *part = g_build_filename(to_dir, ".c.part", NULL);
+    g_assert_false(g_file_test(part, G_FILE_TEST_EXISTS));
+}
+
+static void test_move(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("docvl-names-XXXXXX", NULL);
+    move_between(dir, dir);
+}
+
+/* From /dev/shm, which is a file system of its own where there is one. */
+static void test_move_over_file_systems(void)
+{
+    GStatBuf here, there;
+    g_autofree char *dir = g_dir_make_tmp("docvl-names-XXXXXX", NULL);
+    g_autofree char *other = g_strdup("/dev/shm/docvl-names-XXXXXX");
+    if (g_mkdtemp(other) == NULL || g_stat(dir, &here) != 0 ||
+        g_stat(other, &there) != 0 || here.st_dev == there.st_dev) {
+        g_test_skip("one file system only");
+        return;
+    }
+    move_between(other, dir);
+    g_assert_cmpint(g_rmdir(other), ==, 0);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/names/ignored", test_ignored);
+    g_test_add_func("/names/within", test_within);
+    g_test_add_func("/names/free", test_free_names);
+    g_test_add_func("/names/move", test_move);
+    g_test_add_func("/names/move-over-file-systems", test_move_over_file_systems);
+    return g_test_run();
+}
