@@ -177,8 +177,9 @@ static gboolean put_away(dp_watch *w, const dp_place *place, const char *path, g
 {
     g_autofree char *moved = NULL;
     switch (place->folder->on_done) {
-    case DP_DONE_KEEP:
-        return TRUE;
+    case DP_DONE_KEEP: /* one that was taken before this was set goes back */
+        return !is_ours(place, path) ||
+               move_to(w, place->folder->path, place, path, id, &moved);
     case DP_DONE_DELETE:
         if (g_unlink(path) != 0 && errno != ENOENT) {
             dp_message(w->app, "error", "removing %s: %s", path, g_strerror(errno));

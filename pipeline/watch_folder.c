@@ -115,7 +115,9 @@ static gboolean open_folder(dp_folder *f)
     f->inode = st.st_ino;
     f->is_network = is_network(f->root_fd);
     g_autoptr(GError) error = NULL;
-    if (f->config->on_done != DP_DONE_KEEP) {
+    /* With `keep` there are claims only when they are left from before it was set. */
+    g_autofree char *work = g_build_filename(path, DP_CLAIMS_FOLDER, NULL);
+    if (!dp_folder_is_kept(f) || g_file_test(work, G_FILE_TEST_IS_DIR)) {
         f->claims = dp_claims_open(path, f->watch->owner, &error);
         if (f->claims == NULL) {
             lose_folder(f, error->message);

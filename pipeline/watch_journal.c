@@ -92,7 +92,9 @@ static char *choose_target(dp_watch *w, const dp_place *place, const char *origi
     return NULL;
 }
 
-/* Watchers that share a folder for results choose one after the other. */
+/* Watchers that share a folder for results choose one after the other; where locks do not
+ * work, one watcher is all there may be.  Whatever is wrong with that folder is not the
+ * document's fault: the error is one that passes. */
 static int lock_out(const dp_place *place, GError **error)
 {
     g_autofree char *dir = g_path_get_dirname(place->relative);
@@ -101,13 +103,11 @@ static int lock_out(const dp_place *place, GError **error)
     int fd = -1;
     if (g_mkdir_with_parents(full, 0755) == 0)
         fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd >= 0 && flock(fd, LOCK_EX) == 0)
+    if (fd >= 0 && (flock(fd, LOCK_EX) == 0 || errno == ENOLCK || errno == EOPNOTSUPP ||
+                    errno == ENOSYS))
         return fd;
-    int code = errno;
-    g_set_error(error, DP_QUEUE_ERROR,
-                dp_errno_is_passing(code) || code == ENOENT ? DP_QUEUE_IO
-                                                            : DP_QUEUE_STATE,
-                "%s: %s", place->folder->out, g_strerror(code));
+    g_set_error(error, DP_QUEUE_ERROR, DP_QUEUE_IO, "%s: %s", place->folder->out,
+                g_strerror(errno));
     if (fd >= 0)
         close(fd);
     return -1;
@@ -186,7 +186,7 @@ static gboolean meet_twin(dp_folder *f, const taken *t, const dp_place *place,
         g_autoptr(dp_doc) now = dp_queue_get(w->queue, id, error);
         return now != NULL && finish_known(f, place, now);
     }
-    if (!is_failed || f->claims == NULL) {
+    if (!is_failed || dp_folder_is_kept(f)) {
         count_added(f, TRUE);
         return dp_finish_duplicate(w, place, t->path, first);
     }
@@ -237,7 +237,7 @@ static gboolean add_one(dp_folder *f, const taken *t, GError **error)
         return FALSE;
     if (strcmp(doc->path, t->path) != 0)
         return meet_twin(f, t, &place, doc, error);
-    if (f->claims == NULL)
+    if (dp_folder_is_kept(f) && dp_claims_relative(f->config->path, t->path) == NULL)
         return TRUE; /* a file that stays where it is, known from an earlier run */
     return finish_known(f, &place, doc);
 }
@@ -249,7 +249,7 @@ static gboolean is_given_up(dp_folder *f, taken *t, const GError *error)
     if (lstat(t->path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
         return TRUE; /* taken away, or finished by another watcher */
     const char *text = error != NULL ? error->message : "its place is not ready";
-    gboolean is_passing_now = error == NULL || f->claims == NULL ||
+    gboolean is_passing_now = error == NULL || dp_folder_is_kept(f) ||
                               dp_error_is_temporary(error) ||
                               g_error_matches(error, DP_QUEUE_ERROR, DP_QUEUE_BUSY) ||
                               g_error_matches(error, DP_QUEUE_ERROR, DP_QUEUE_FULL) ||

@@ -52,7 +52,7 @@ struct dp_folder {
     ino_t inode;
     gboolean is_network, is_lost_told, is_overflow_told, is_depth_told;
     GHashTable *notices; /* inotify's number to the folder below the root, "" the root */
-    dp_claims *claims;   /* NULL when files stay where they are */
+    dp_claims *claims;   /* NULL when files stay where they are, and none is left */
     GHashTable *waiting; /* relative to seen */
     GHashTable *refused; /* relative to refusal */
     GHashTable *kept;    /* relative to seen: done, and left where it is */
@@ -64,6 +64,12 @@ struct dp_folder {
     GMutex lock; /* guards counts */
     dp_folder_counts counts;
 };
+
+/* Files stay where they are: nothing is taken by renaming. */
+static inline gboolean dp_folder_is_kept(const dp_folder *folder)
+{
+    return folder->config->on_done == DP_DONE_KEEP;
+}
 
 /* watch_folder.c */
 gint64 dp_now_us(void);

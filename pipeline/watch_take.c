@@ -186,7 +186,7 @@ static void forget(dp_folder *f, const char *relative)
 static void claim(dp_folder *f, seen *s, int dir_fd, const char *name,
                   const struct stat *st)
 {
-    if (f->claims == NULL) {
+    if (dp_folder_is_kept(f)) {
         g_autofree char *path = g_build_filename(f->config->path, s->relative, NULL);
         seen *kept = g_new0(seen, 1);
         *kept = *s;

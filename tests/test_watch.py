@@ -418,6 +418,30 @@ class Again(Case):
         self.assertEqual(w.text().count(" page in "), 1, "done again after a restart")
         self.assertEqual(self.journal()["routed"], 6)
 
+    def test_taken_files_when_files_are_to_stay(self):
+        """`keep` set while files lie in the work folder of a dead watcher: they go back."""
+        w = self.start()
+        for n in range(30):
+            self.drop(f"{n}.png", png(n))
+        self.until("begun", lambda: len(self.results()) >= 2)
+        w.kill()
+        self.config(extra="    on_done: keep\n")
+        self.start(1)
+        self.until("done", lambda: len(self.results()) == 30)
+        away = files_below(self.path("out", "done"))
+        self.until("back", lambda: len([n for n in os.listdir(self.path("in")) if n != ".docvl"]) ==
+                   30 - len(away))
+        self.assertEqual(self.journal()["routed"], 30)
+
+    def test_folder_of_results_that_cannot_be_written(self):
+        self.write("out", b"a file in its place")
+        w = self.start()
+        self.drop("a.png", png(1))
+        w.wait_for("tried again")
+        self.assertIsNone(w.process.poll())
+        os.unlink(self.path("out"))
+        self.until("done", lambda: "a.png" in self.results())
+
     def test_files_that_go(self):
         self.config(extra="    on_done: delete\n")
         self.start()
@@ -802,10 +826,9 @@ class Service(Case):
 
 
 class Rest(Case):
-    def test_idle(self):
-        """10,000 files at rest (1,000 in the short run), looked at by inotify and rescans."""
+    def idle(self, what, extra):
         count, seconds = (10000, 120) if LONG else (1000, 8)
-        self.config(extra="    on_done: keep\n    marker: .go\n    rescan: 5s\n")
+        self.config(extra=extra)
         for n in range(count):
             self.write(f"in/{n}.png", b"x%d" % n)
         w = self.start()
@@ -818,8 +841,17 @@ class Rest(Case):
         before = cpu()
         time.sleep(seconds)
         share = 100 * (cpu() - before) / seconds
-        print(f"# idle with {count} files: {share:.2f} % of one CPU over {seconds} s", file=sys.stderr)
+        print(f"# idle with {count} files, {what}: {share:.2f} % of one CPU over {seconds} s",
+              file=sys.stderr)
         self.assertLess(share, 0.5 if LONG else 2)
+
+    def test_idle(self):
+        """10,000 files at rest (1,000 in the short run), with notices and a look a minute."""
+        self.idle("notices", "    marker: .go\n")
+
+    def test_idle_polling(self):
+        """The same, looked at every 10 seconds."""
+        self.idle("polling", "    marker: .go\n    poll: yes\n")
 
 
 if __name__ == "__main__":
