@@ -303,6 +303,54 @@ static void test_linear(void)
     vl_pool_free(pool);
 }
 
+/* Together is the same as one by one, to the last bit, packed by a pool or alone. */
+static void test_linear_all(void)
+{
+    enum { JOBS = 150, IN = 130, OUT = 200, ROWS = 40 };
+    static const vl_compute computes[] = { VL_COMPUTE_FP32, VL_COMPUTE_INT8 };
+    vl_pool *pool = new_pool(3);
+    float *w = random_floats(IN * OUT, 1), *x = random_floats(ROWS * IN, 1);
+    float *together = random_floats(JOBS * ROWS * OUT, 1);
+    float *alone = g_memdup2(together, sizeof(float) * JOBS * ROWS * OUT);
+    for (size_t c = 0; c < G_N_ELEMENTS(computes); c++) {
+        vl_linear_job jobs[JOBS];
+        vl_linear *by_pool[4], *by_one[4];
+        vl_error err = { 0 };
+        for (size_t i = 0; i < 4; i++) {
+            vl_linear_source source = { .data = w, .out = (uint32_t)(OUT - 50 * i),
+                                        .in = IN };
+            by_one[i] = vl_linear_new(&source, computes[c], &err);
+            source.pool = pool;
+            by_pool[i] = vl_linear_new(&source, computes[c], &err);
+            g_assert_nonnull(by_one[i]);
+            g_assert_nonnull(by_pool[i]);
+        }
+        for (size_t i = 0; i < JOBS; i++) {
+            jobs[i] = (vl_linear_job){
+                by_pool[i % 4],
+                { .x = x, .rows = i * 7 % ROWS, .x_stride = IN,
+                  .y = together + i * ROWS * OUT, .y_stride = OUT, .is_added = i % 3 == 0 }
+            };
+            vl_linear_args one = jobs[i].args;
+            one.y = alone + i * ROWS * OUT;
+            vl_linear_apply(pool, by_one[i % 4], &one);
+        }
+        vl_linear_apply_all(pool, jobs, JOBS);
+        g_assert_cmpmem(together, sizeof(float) * JOBS * ROWS * OUT, alone,
+                        sizeof(float) * JOBS * ROWS * OUT);
+        for (size_t i = 0; i < 4; i++) {
+            vl_linear_free(by_pool[i]);
+            vl_linear_free(by_one[i]);
+        }
+    }
+    vl_linear_apply_all(pool, NULL, 0);
+    g_free(w);
+    g_free(x);
+    g_free(together);
+    g_free(alone);
+    vl_pool_free(pool);
+}
+
 static void test_linear_limits(void)
 {
     static const struct {
@@ -412,6 +460,91 @@ static void test_attention(void)
             g_free(out);
             g_free(expect);
         }
+    vl_pool_free(pool);
+}
+
+/* Latent attention: heads of keys and values side by side, values of another width, and
+ * a part of the key that the heads share.  The plain form with that part copied to every
+ * head gives what is expected. */
+static void test_latent_attention(void)
+{
+    static const struct {
+        uint32_t heads, dim, shared, value, rows_q, rows_k;
+    } cases[] = {
+        { 3, 40, 24, 72, 70, 200 }, { 2, 128, 64, 128, 193, 193 }, { 5, 16, 8, 12, 1, 90 },
+        { 1, 1, 2, 3, 3, 3 },       { 4, 200, 56, 256, 5, 65 },    { 2, 16, 8, 12, 3, 130 },
+    };
+    vl_pool *pool = new_pool(2);
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        size_t heads = cases[i].heads, dim = cases[i].dim, shared = cases[i].shared;
+        size_t value = cases[i].value, rq = cases[i].rows_q, rk = cases[i].rows_k;
+        size_t whole = dim + shared, head = dim + value, wide = heads * head;
+        size_t plain = whole > value ? whole : value;
+        g_test_message("case %zu", i);
+        float *q = random_floats(rq * heads * whole, 2), *out = g_new(float, rq * heads * value);
+        float *kv = random_floats(rk * wide, 1), *ks = random_floats(rk * shared, 1);
+        vl_attention(pool, &(vl_attention_args){
+            .q = q, .k = kv, .v = kv + dim, .out = out, .q_stride = heads * whole,
+            .k_stride = wide, .v_stride = wide, .out_stride = heads * value, .batches = 1,
+            .rows_q = (uint32_t)rq, .rows_k = (uint32_t)rk, .heads = (uint32_t)heads,
+            .dim = (uint32_t)dim, .dim_v = (uint32_t)value, .dim_shared = (uint32_t)shared,
+            .head_stride = head, .k_shared = ks, .k_shared_stride = shared, .scale = 0.2f,
+            .is_causal = true });
+        /* Zeros behind queries, keys and values bring them to one width. */
+        float *pq = g_new0(float, rq * heads * plain), *pk = g_new0(float, rk * heads * plain);
+        float *pv = g_new0(float, rk * heads * plain), *pe = g_new(float, rq * heads * plain);
+        float *expect = g_new(float, rq * heads * value);
+        for (size_t h = 0; h < heads; h++) {
+            for (size_t r = 0; r < rq; r++)
+                memcpy(pq + (r * heads + h) * plain, q + (r * heads + h) * whole, whole * 4);
+            for (size_t r = 0; r < rk; r++) {
+                float *k = pk + (r * heads + h) * plain;
+                memcpy(k, kv + r * wide + h * head, dim * 4);
+                memcpy(k + dim, ks + r * shared, shared * 4);
+                memcpy(pv + (r * heads + h) * plain, kv + r * wide + h * head + dim, value * 4);
+            }
+        }
+        size_t width = heads * plain;
+        naive_attention(&(vl_attention_args){ .q = pq, .k = pk, .v = pv, .q_stride = width,
+            .k_stride = width, .v_stride = width, .out_stride = width, .batches = 1,
+            .rows_q = (uint32_t)rq, .rows_k = (uint32_t)rk, .heads = (uint32_t)heads,
+            .dim = (uint32_t)plain, .scale = 0.2f, .is_causal = true }, pe);
+        for (size_t r = 0; r < rq * heads; r++)
+            memcpy(expect + r * value, pe + r * plain, value * 4);
+        g_assert_cmpfloat(error_of(out, expect, rq * heads * value), <, 2e-5);
+        float *all[] = { q, out, kv, ks, pq, pk, pv, pe, expect };
+        for (size_t n = 0; n < G_N_ELEMENTS(all); n++)
+            g_free(all[n]);
+    }
+    vl_pool_free(pool);
+}
+
+/* Pairs are turned in place: their lengths stay, and only the rotated part changes. */
+static void test_rope_pairs(void)
+{
+    enum { ROWS = 9, HEADS = 3, DIM = 8, HEAD = 20, STRIDE = 70, POS = 5 };
+    vl_pool *pool = new_pool(2);
+    float *x = random_floats(ROWS * STRIDE, 1), *was = g_memdup2(x, ROWS * STRIDE * 4);
+    float table[(POS + ROWS) * DIM];
+    for (int p = 0; p < POS + ROWS; p++)
+        for (int i = 0; i < DIM / 2; i++) {
+            table[p * DIM + i] = cosf((float)(p * (i + 1)));
+            table[p * DIM + DIM / 2 + i] = sinf((float)(p * (i + 1)));
+        }
+    vl_rope_pairs(pool, x + 4, ROWS, STRIDE, HEADS, HEAD, DIM, POS, table);
+    for (int r = 0; r < ROWS; r++)
+        for (int n = 0; n < STRIDE; n++) {
+            int at = n - 4, d = at % HEAD, pair = d / 2;
+            bool is_turned = at >= 0 && at < HEADS * HEAD && d < DIM;
+            double angle = is_turned ? (POS + r) * (pair + 1) : 0;
+            const float *p = was + r * STRIDE + (is_turned ? n - d % 2 : n);
+            double want = !is_turned     ? p[0]
+                          : d % 2 == 0   ? p[0] * cos(angle) - p[1] * sin(angle)
+                                         : p[1] * cos(angle) + p[0] * sin(angle);
+            g_assert_cmpfloat(fabs(x[r * STRIDE + n] - want), <, 1e-5);
+        }
+    g_free(x);
+    g_free(was);
     vl_pool_free(pool);
 }
 
@@ -538,8 +671,11 @@ int main(int argc, char **argv)
     g_test_add_func("/kernels/finish", test_finish);
     g_test_add_func("/kernels/rows", test_rows);
     g_test_add_func("/ops/linear", test_linear);
+    g_test_add_func("/ops/linear-all", test_linear_all);
     g_test_add_func("/ops/linear-limits", test_linear_limits);
     g_test_add_func("/ops/attention", test_attention);
+    g_test_add_func("/ops/latent-attention", test_latent_attention);
+    g_test_add_func("/ops/rope-pairs", test_rope_pairs);
     g_test_add_func("/ops/rows", test_ops);
     g_test_add_func("/pool/stress", test_pool);
     g_test_add_func("/error/one-line", test_error);
