@@ -4,6 +4,10 @@
  * A call offers seats to the sleeping workers and starts on the items itself; who
  * wakes in time takes a seat, who comes late finds none and sleeps again.  So a
  * short call never waits for a thread that the system has not scheduled yet.
+ *
+ * The workers belong to one call at a time.  A call that finds them taken does not wait: it
+ * works off its items alone, in a guest's slot.  So a caller for each processor on a pool of
+ * one thread keeps all of them busy, and results do not depend on who worked.
  */
 #include "pool.h"
 
@@ -12,6 +16,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define GUESTS_MAX 64 /* bits of a mask; who comes when all are taken waits */
 
 typedef struct worker {
     struct vl_pool *pool;
@@ -30,12 +36,14 @@ struct vl_pool {
     uint32_t running; /* workers inside the call */
     bool is_busy;
     bool is_stopping;
+    uint64_t guests; /* bits of the guests' slots that are taken */
     size_t count;
     atomic_size_t next;
     void (*fn)(void *arg, size_t i, uint32_t slot);
     void *arg;
     worker *workers;
-    uint8_t *scratch; /* [threads][VL_SCRATCH_BYTES] */
+    uint8_t *scratch; /* [threads + GUESTS_MAX][VL_SCRATCH_BYTES]; unused ones take address
+                         space only */
 };
 
 static void take_items(vl_pool *pool, uint32_t slot)
@@ -79,7 +87,7 @@ vl_pool *vl_pool_new(uint32_t threads, vl_error *err)
 
     vl_pool *pool = calloc(1, sizeof *pool);
     worker *workers = calloc(threads, sizeof *workers);
-    uint8_t *scratch = aligned_alloc(64, (size_t)threads * VL_SCRATCH_BYTES);
+    uint8_t *scratch = aligned_alloc(64, (size_t)(threads + GUESTS_MAX) * VL_SCRATCH_BYTES);
     if (pool == NULL || workers == NULL || scratch == NULL) {
         free(pool);
         free(workers);
@@ -134,8 +142,27 @@ uint32_t vl_pool_threads(const vl_pool *pool)
 
 void *vl_pool_scratch(const vl_pool *pool, uint32_t slot)
 {
-    assert(slot < pool->threads);
+    assert(slot < pool->threads + GUESTS_MAX);
     return pool->scratch + (size_t)slot * VL_SCRATCH_BYTES;
+}
+
+/* Work alone beside the call that has the workers.  Called with the lock held, gives it up;
+ * false: no slot is free. */
+static bool run_as_guest(vl_pool *pool, size_t count,
+                         void (*fn)(void *arg, size_t i, uint32_t slot), void *arg)
+{
+    if (~pool->guests == 0)
+        return false;
+    uint32_t guest = (uint32_t)__builtin_ctzll(~pool->guests);
+    pool->guests |= 1ull << guest;
+    pthread_mutex_unlock(&pool->lock);
+    for (size_t i = 0; i < count; i++)
+        fn(arg, i, pool->threads + guest);
+    pthread_mutex_lock(&pool->lock);
+    pool->guests &= ~(1ull << guest);
+    pthread_cond_signal(&pool->idle);
+    pthread_mutex_unlock(&pool->lock);
+    return true;
 }
 
 void vl_pool_run(vl_pool *pool, size_t count,
@@ -147,8 +174,11 @@ void vl_pool_run(vl_pool *pool, size_t count,
         return;
 
     pthread_mutex_lock(&pool->lock);
-    while (pool->is_busy)
+    while (pool->is_busy) {
+        if (run_as_guest(pool, count, fn, arg))
+            return;
         pthread_cond_wait(&pool->idle, &pool->lock);
+    }
     pool->is_busy = true;
     pool->fn = fn;
     pool->arg = arg;
