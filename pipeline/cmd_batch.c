@@ -10,6 +10,7 @@
 
 #include "config.h"
 #include "options.h"
+#include "routing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,7 @@ typedef struct batch {
     char *out_real, *lane;
     char **label_list;
     dp_config *config;
+    dp_routes *routes; /* NULL: none */
     /* the run */
     dp_queue *queue;
     dx_engine *engine;
@@ -113,6 +115,27 @@ static void hook_failed(void *user, const dp_doc *doc)
                doc->state == DP_STATE_QUARANTINED ? " (quarantined)" : "");
 }
 
+/* Routing: what waits for its next try is told now, mail from cron means trouble. */
+static gboolean hook_published(void *user, const dp_doc *doc, const json_t *result,
+                               dp_routing *routing, GError **error)
+{
+    batch *b = user;
+    dp_router router = { b->queue, b->routes, b->app->cancellable };
+    gboolean is_ok = dp_route_document(&router, doc, result, routing, error);
+    g_autoptr(dp_doc) now = dp_queue_get(b->queue, doc->id, NULL);
+    if ((is_ok && *routing != DP_ROUTING_LATER) || now == NULL)
+        return is_ok;
+    const char *reason = is_ok ? now->reason : (*error)->message;
+    dp_message(b->app, "warning", "%s: routing waits: %s", doc->origin, reason);
+    g_mutex_lock(&b->lock_rows);
+    dp_row *row = g_hash_table_lookup(b->by_id, &doc->id);
+    if (row != NULL)
+        dp_row_fail(row, DP_FATE_WAITS, is_ok ? now->code : dp_error_name(*error),
+                    reason);
+    g_mutex_unlock(&b->lock_rows);
+    return is_ok;
+}
+
 static void hook_twin(void *user, const dp_doc *doc, gint64 twin)
 {
     batch *b = user;
@@ -180,7 +203,7 @@ static gboolean settle_done(batch *b, dp_row *row, const dp_doc *doc, GError **e
         g_ptr_array_add(b->twins, row);
         return TRUE;
     }
-    if (is_there || (b->config != NULL && b->config->routes != NULL)) {
+    if (is_there || b->routes != NULL) {
         row->fate = DP_FATE_DONE;
         return TRUE;
     }
@@ -200,7 +223,7 @@ static gboolean settle_waiting(batch *b, dp_row *row, const dp_doc *doc, GError 
         if (!dp_queue_retry(b->queue, NULL, doc->id, DP_RETRY_QUARANTINED, &count, error))
             return FALSE;
     } else if (doc->state == DP_STATE_QUARANTINED ||
-               (doc->state == DP_STATE_FAILED && !is_due)) {
+               (doc->state != DP_STATE_SETTLED && *doc->worker == '\0' && !is_due)) {
         dp_row_fail(row, DP_FATE_WAITS, doc->code, doc->reason);
         return TRUE;
     }
@@ -219,8 +242,7 @@ static gboolean settle_twin(batch *b, dp_row *row, const dp_doc *doc, GError **e
         row->fate = DP_FATE_TWIN;
         row->twin_of = g_strdup(doc->origin);
         g_ptr_array_add(b->twins, row);
-        if (doc->state == DP_STATE_ROUTED && !exists(doc->target) &&
-            (b->config == NULL || b->config->routes == NULL) &&
+        if (doc->state == DP_STATE_ROUTED && !exists(doc->target) && b->routes == NULL &&
             !dp_queue_redo(b->queue, doc->id, error))
             return FALSE;
         g_mutex_lock(&b->lock_rows);
@@ -459,8 +481,32 @@ static char **arguments_of(batch *b, int argc, char **argv, char **stdin_only)
     return b->is_nul ? stdin_only : NULL;
 }
 
+/* Documents whose routing was broken off: an action may have moved their file already, so
+ * no look into folders finds them again. */
+static void push_published(batch *b)
+{
+    dp_filter filter = { .lane = b->lane, .states = 1u << DP_STATE_PUBLISHED };
+    guint count = b->routes != NULL ? 1 : 0;
+    while (count > 0) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GPtrArray) docs = dp_queue_list(b->queue, &filter, &error);
+        count = docs != NULL ? docs->len : 0;
+        for (guint i = 0; i < count; i++) {
+            const dp_doc *doc = g_ptr_array_index(docs, i);
+            filter.after_id = doc->id;
+            dp_row *row = dp_tale_add(b->tale, doc->origin, doc->target);
+            row->id = doc->id;
+            if (row->target != NULL)
+                g_hash_table_insert(b->targets, row->target, row);
+            if (!settle_waiting(b, row, doc, &error))
+                dp_row_fail(row, DP_FATE_LEFT, dp_error_name(error), error->message);
+        }
+    }
+}
+
 static dp_runner_end work(batch *b, char **arguments)
 {
+    push_published(b);
     dp_scan_hooks hooks = { b, on_found, on_skipped };
     dp_scan(&b->scan, arguments, &hooks);
     dp_runner_close(b->runner);
@@ -528,6 +574,8 @@ static dp_exit exit_of(batch *b, dp_runner_end end, gboolean is_written)
         (failed == 0 &&
          (b->is_temporary || (n[DP_FATE_LEFT] > 0 && end != DP_RUNNER_STOPPED))))
         return DP_EXIT_TEMPORARY;
+    if (end == DP_RUNNER_FAILURES)
+        return DP_EXIT_SOME_FAILED;
     dp_tally tally = { .ok = (guint)(n[DP_FATE_OK] + n[DP_FATE_DONE] + n[DP_FATE_TWIN]),
                        .review = (guint)n[DP_FATE_REVIEW],
                        .failed = (guint)failed };
@@ -634,6 +682,7 @@ static gboolean start(batch *b, GError **error)
 {
     dp_job_hooks hooks = { .user = b,
                            .recipe = hook_recipe,
+                           .on_published = b->routes != NULL ? hook_published : NULL,
                            .on_failed = hook_failed,
                            .on_done = hook_done,
                            .on_twin = hook_twin };
@@ -747,6 +796,11 @@ static char *path_or(const char *mine, const char *theirs)
     return mine != NULL ? g_canonicalize_filename(mine, NULL) : g_strdup(theirs);
 }
 
+static void ignore_mistake(void *user, const char *pointer, gboolean at_key,
+                           const char *text)
+{
+}
+
 /* What the command line leaves open, the configuration says. */
 static gboolean take_config(batch *b, GError **error)
 {
@@ -756,6 +810,13 @@ static gboolean take_config(batch *b, GError **error)
     if (b->config == NULL)
         return FALSE;
     const dp_config *c = b->config;
+    if (c->routes != NULL) { /* loading has reported every mistake in them */
+        g_autofree char *whole = g_canonicalize_filename(b->config_file, NULL);
+        g_autofree char *base = g_path_get_dirname(whole);
+        b->routes = dp_routes_new(c->routes, base, ignore_mistake, NULL);
+        if (b->routes == NULL)
+            return usage(error, "%s: its routes are wrong", b->config_file);
+    }
     if (b->out_dir == NULL && !b->is_beside)
         b->out_dir = g_strdup(c->batch.out);
     if (b->schema == NULL && !b->is_auto && g_strcmp0(c->defaults.schema, "auto") != 0)
@@ -918,6 +979,7 @@ static void clear(batch *b)
     dx_engine_free(b->engine);
     vl_model_unref(b->model);
     dp_tale_free(b->tale);
+    dp_routes_free(b->routes);
     dp_config_free(b->config);
     g_hash_table_unref(b->targets);
     g_hash_table_unref(b->by_id);

@@ -1,0 +1,593 @@
+#!/usr/bin/python3
+"""docvl batch and the journal's commands from outside, with the small model of
+tests/data/parity: its answers are nonsense, the way that they go is the real one."""
+import csv
+import fcntl
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+import zlib
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "pipeline"
+DOCVL = os.environ.get("DOCVL", str(BUILD / "docvl"))
+ENV = {k: v for k, v in os.environ.items() if not k.startswith("DOCVL_BATCH_")}
+ENV.setdefault("DOCVL_RENDER", str(BUILD / "docvl-render"))
+ENV.setdefault("DOCVL_SCHEMAS", str(ROOT / "schemas"))
+ENV["DOCVL_MODEL"] = str(ROOT / "tests" / "data" / "parity")
+SECONDS_MAX = 240
+# Nothing is required and a random model names no date: every result is ok.
+EASY = """$schema: https://json-schema.org/draft/2020-12/schema
+title: Note
+type: object
+additionalProperties: false
+required: []
+properties:
+  day: {type: [string, "null"], x-kind: date, x-ask: date}
+"""
+
+
+def png(number, width=60, height=30):
+    """A grey picture, different for every number."""
+    rows = b"".join(b"\0" + bytes((number * 7 + y * x) % 256 for x in range(width))
+                    for y in range(height))
+
+    def chunk(kind, data):
+        return (struct.pack(">I", len(data)) + kind + data +
+                struct.pack(">I", zlib.crc32(kind + data)))
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) +
+            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="docvl-batch-")
+        self.tmp = pathlib.Path(self.folder.name)
+        self.inputs = self.tmp / "in"
+        self.inputs.mkdir()
+        self.out = self.tmp / "out"
+        self.easy = self.tmp / "easy.yaml"
+        self.easy.write_text(EASY)
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def draw(self, name, number):
+        path = self.inputs / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(number))
+        return path
+
+    def docvl(self, *args, env=None, code=None, **options):
+        options.setdefault("stdin", subprocess.DEVNULL)
+        if "input" in options:
+            del options["stdin"]
+        done = subprocess.run([DOCVL, *map(str, args)], env={**ENV, **(env or {})},
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=SECONDS_MAX, check=False, **options)
+        done.err = done.stderr.decode("utf-8", "replace")
+        done.out = done.stdout.decode("utf-8", "replace")
+        self.assertGreaterEqual(done.returncode, 0, done.err)
+        if code is not None:
+            self.assertEqual(done.returncode, code, f"{args}\n{done.err}")
+        return done
+
+    def batch(self, *args, code=0, **options):
+        return self.docvl("batch", *args, "-o", self.out, "-s", self.easy, code=code,
+                          **options)
+
+    def results(self, folder=None):
+        base = folder or self.out
+        return sorted(str(p.relative_to(base)) for p in base.rglob("*.json"))
+
+    def result(self, name):
+        return json.loads((self.out / name).read_bytes())
+
+    def report(self):
+        return json.loads((self.tmp / "report.json").read_bytes())
+
+
+class Usage(Case):
+    OPTIONS = ("-o", "--beside", "--schema", "--auto", "--labels", "--format", "--plain",
+               "--recursive", "--include", "--exclude", "--from0", "--since", "--shard",
+               "--limit", "--jobs", "--memory", "--max-time", "--fail-fast",
+               "--max-failures", "--force", "--dry-run", "--report", "--summary",
+               "--metrics-file", "--journal", "--lock", "--wait-lock", "--config")
+
+    def test_help_names_every_option(self):
+        text = self.docvl("batch", "--help", code=0).out
+        for option in self.OPTIONS:
+            self.assertIn(option, text)
+
+    def test_wrong_usage_is_1(self):
+        self.draw("a.png", 1)
+        for args in ([self.inputs], [self.inputs, "-o", self.out, "--beside"],
+                     ["-o", self.out], [self.inputs, "-o", self.out, "--shard", "0/3"],
+                     [self.inputs, "-o", self.out, "--shard", "4/3"],
+                     [self.inputs, "-o", self.out, "--shard", "1/10001"],
+                     [self.inputs, "-o", self.out, "-j", "65"],
+                     [self.inputs, "-o", self.out, "--format", "xml"],
+                     [self.inputs, "-o", self.out, "--summary", "maybe"],
+                     [self.inputs, "-o", self.out, "--since", "yesterday"],
+                     [self.inputs, "-o", self.out, "--memory", "much"],
+                     [self.inputs, "-o", self.out, "--max-time", "long"],
+                     [self.inputs, "-o", self.out, "--labels", "one"],
+                     [self.inputs, "-o", self.out, "--limit", "-1"],
+                     [self.inputs, "-o", self.out, "--auto", "-s", "invoice"],
+                     [self.inputs, "--beside", "--format", "csv"]):
+            with self.subTest(args):
+                self.assertTrue(self.docvl("batch", *args, code=1).err)
+        self.assertEqual(self.results(self.tmp), [])
+
+    def test_schema_and_model(self):
+        self.draw("a.png", 1)
+        self.docvl("batch", self.inputs, "-o", self.out, "-s", "no-such", code=9)
+        self.docvl("batch", self.inputs, "-o", self.out, "--model", self.tmp / "none", code=7)
+
+    def test_environment(self):
+        self.draw("a.png", 1)
+        self.draw("b.txt", 2)
+        env = {"DOCVL_BATCH_OUTPUT": str(self.out), "DOCVL_BATCH_SCHEMA": str(self.easy),
+               "DOCVL_BATCH_INCLUDE": "*.txt:*.png", "DOCVL_BATCH_FORCE": "yes",
+               "DOCVL_BATCH_JOBS": "2"}
+        self.docvl("batch", self.inputs, env=env, code=0)
+        self.assertEqual(self.results(), ["a.png.json", "b.txt.json"])
+        shutil.rmtree(self.out)
+        self.docvl("batch", self.inputs, "--include", "*.txt", env=env, code=0)
+        self.assertEqual(self.results(), ["b.txt.json"], "the command line wins")
+        for wrong in ({"DOCVL_BATCH_FORCE": "perhaps"}, {"DOCVL_BATCH_JOBS": "two"}):
+            done = self.docvl("batch", self.inputs, env={**env, **wrong}, code=1)
+            self.assertIn("FORCE" if "FORCE" in str(wrong) else "environment", done.err)
+
+
+class Tree(Case):
+    def test_mirrors_and_is_silent(self):
+        self.draw("a.png", 1)
+        self.draw("sub/deep/b.png", 2)
+        self.draw(".hidden/c.png", 3)
+        done = self.batch(self.inputs)
+        self.assertEqual((done.out, done.err), ("", ""), "all is well: cron sends no mail")
+        self.assertEqual(self.results(), ["a.png.json"])
+        self.batch("-r", self.inputs)
+        self.assertEqual(self.results(), ["a.png.json", "sub/deep/b.png.json"])
+        self.assertEqual(self.result("sub/deep/b.png.json")["file"], "b.png")
+        self.assertEqual([p for p in self.out.rglob("*.part")], [])
+
+    def test_same_as_extract_whatever_the_number_of_jobs(self):
+        for i in range(8):
+            self.draw(f"{i}.png", i)
+        self.docvl("batch", self.inputs, "-o", self.out, "-s", "receipt", "-j4", code=4)
+        self.docvl("extract", *sorted(self.inputs.iterdir()), "-o", self.tmp / "one", "-s",
+                   "receipt", "--threads", "2", code=4)
+        for name in self.results():
+            one = json.loads((self.tmp / "one" / name).read_bytes())
+            many = self.result(name)
+            for each in (one, many):
+                each.pop("timing")
+            self.assertEqual(one, many)
+
+    def test_beside(self):
+        self.draw("a.png", 1)
+        self.docvl("batch", self.inputs, "--beside", "-s", self.easy, code=0,
+                   env={"XDG_STATE_HOME": str(self.tmp / "state")})
+        self.assertTrue((self.inputs / "a.png.json").exists())
+        self.assertTrue((self.tmp / "state" / "docvl" / "journal.db").exists())
+
+    def test_files_of_all_results(self):
+        for i in range(3):
+            self.draw(f"{i}.png", i)
+        self.batch(self.inputs, "--format", "jsonl")
+        lines = (self.out / "results.jsonl").read_text().splitlines()
+        self.assertEqual([json.loads(x)["file"] for x in lines], ["0.png", "1.png", "2.png"])
+        self.batch(self.inputs, "-f", "csv")
+        with (self.out / "results.csv").open() as table:
+            rows = list(csv.DictReader(table))
+        self.assertEqual([r["file"] for r in rows], ["0.png", "1.png", "2.png"])
+        shutil.rmtree(self.out)
+        self.batch(self.inputs, "--plain")
+        self.assertEqual(self.result("0.png.json")["fields"], {"day": None})
+
+    def test_clash_is_told(self):
+        self.draw("a/x.png", 1)
+        self.draw("b/x.png", 2)
+        done = self.batch(self.inputs / "a", self.inputs / "b", code=3)
+        self.assertIn("its result would be", done.err)
+        self.assertEqual(self.results(), ["x.png.json"])
+
+    def test_output_inside_the_input_is_not_read(self):
+        self.draw("a.png", 1)
+        self.out = self.inputs / "out"
+        self.batch("-r", self.inputs, "--include", "*")
+        self.batch("-r", self.inputs, "--include", "*")
+        self.assertEqual(self.results(), ["a.png.json"])
+
+
+class Choice(Case):
+    def test_include_exclude_and_names(self):
+        for name in ("a.png", "B.PNG", "c.txt", "draft-d.png", "sub/e.png", "old/f.png"):
+            self.draw(name, len(name) + ord(name[0]))
+        self.batch("-r", self.inputs, "--exclude", "draft*", "--exclude", "old", "--report",
+                   self.tmp / "report.json")
+        self.assertEqual(self.results(), ["B.PNG.json", "a.png.json", "sub/e.png.json"])
+        self.assertEqual(self.report()["skipped"]["name"], 2)
+        self.batch("-r", self.inputs, "--include", "sub/*.png", "--include", "*.txt")
+        self.assertEqual(self.results(),
+                         ["B.PNG.json", "a.png.json", "c.txt.json", "sub/e.png.json"])
+
+    def test_lists_on_stdin(self):
+        a = self.draw("a\n1.png", 1)
+        b = self.draw("b.png", 2)
+        self.batch("--from0", "-", input=f"{a}\0{b}\0".encode())
+        self.assertEqual(self.results(), ["a\n1.png.json", "b.png.json"])
+        shutil.rmtree(self.out)
+        self.batch("-", input=f"{b}\n\n".encode())
+        self.assertEqual(self.results(), ["b.png.json"])
+        self.batch("--from0", input=f"{a}".encode())
+        self.assertEqual(len(self.results()), 2)
+
+    def test_links_and_fifos_in_folders_are_skipped_and_counted(self):
+        a = self.draw("a.png", 1)
+        os.mkfifo(self.inputs / "pipe.png")
+        (self.inputs / "link.png").symlink_to(a)
+        self.batch(self.inputs, "--report", self.tmp / "report.json")
+        self.assertEqual(self.results(), ["a.png.json"])
+        self.assertEqual(self.report()["skipped"]["special"], 2)
+        self.docvl("batch", self.inputs / "pipe.png", "-o", self.out, "-s", self.easy, code=2)
+        self.docvl("batch", self.inputs / "link.png", "-o", self.tmp / "two", "-s",
+                   self.easy, code=0)
+
+    def test_since(self):
+        old = self.draw("old.png", 1)
+        self.draw("new.png", 2)
+        os.utime(old, (time.time() - 3 * 86400,) * 2)
+        self.batch(self.inputs, "--since", "2d")
+        self.assertEqual(self.results(), ["new.png.json"])
+        day = time.strftime("%Y-%m-%d", time.localtime(time.time() - 4 * 86400))
+        self.batch(self.inputs, "--since", day)
+        self.assertEqual(len(self.results()), 2)
+
+    def test_shards_make_the_whole_and_share_nothing(self):
+        for i in range(12):
+            self.draw(f"{i}.png", i)
+        seen = []
+        for i in (1, 2, 3):
+            self.out = self.tmp / f"out{i}"
+            self.batch(self.inputs, "--shard", f"{i}/3")
+            seen += self.results()
+        self.assertEqual(sorted(seen), sorted(f"{i}.png.json" for i in range(12)))
+
+    def test_limit_goes_on_next_time(self):
+        for i in range(5):
+            self.draw(f"{i}.png", i)
+        for count in (2, 4, 5):
+            self.batch(self.inputs, "--limit", "2")
+            self.assertEqual(len(self.results()), count)
+
+    def test_dry_run_writes_nothing(self):
+        self.draw("a.png", 1)
+        done = self.batch(self.inputs, "--dry-run")
+        self.assertEqual(done.out, f"new\t{self.inputs}/a.png\n")
+        self.assertFalse(self.out.exists())
+        self.batch(self.inputs)
+        self.assertEqual(self.batch(self.inputs, "-n").out, f"done\t{self.inputs}/a.png\n")
+
+
+class Once(Case):
+    def inode(self, name="a.png.json"):
+        return (self.out / name).stat().st_ino
+
+    def test_nothing_is_done_twice_but_with_force(self):
+        self.draw("a.png", 1)
+        self.batch(self.inputs)
+        first = self.inode()
+        self.batch(self.inputs, "--report", self.tmp / "report.json")
+        self.assertEqual((self.inode(), self.report()["counts"]["done"]), (first, 1))
+        self.batch(self.inputs, "--force")
+        self.assertNotEqual(self.inode(), first)
+
+    def test_another_recipe_is_another_job(self):
+        self.draw("a.png", 1)
+        self.batch(self.inputs)
+        self.easy.write_text(EASY.replace("title: Note", "title: Other"))
+        self.batch(self.inputs, "--report", self.tmp / "report.json")
+        self.assertEqual(self.report()["counts"]["ok"], 1)
+
+    def test_changed_content_is_worked_on(self):
+        self.draw("a.png", 1)
+        self.batch(self.inputs)
+        first = self.result("a.png.json")["doc_id"]
+        self.draw("a.png", 2)
+        self.batch(self.inputs)
+        self.assertNotEqual(self.result("a.png.json")["doc_id"], first)
+
+    def test_lost_result_is_made_again(self):
+        self.draw("a.png", 1)
+        self.batch(self.inputs)
+        (self.out / "a.png.json").unlink()
+        self.batch(self.inputs)
+        self.assertEqual(self.results(), ["a.png.json"])
+
+    def test_twins_are_paid_for_once(self):
+        self.draw("a.png", 1)
+        shutil.copy(self.inputs / "a.png", self.inputs / "b.png")
+        self.batch(self.inputs, "--report", self.tmp / "report.json")
+        self.assertEqual(self.report()["counts"]["ok"], 1)
+        self.assertEqual(self.report()["counts"]["twin"], 1)
+        twin = self.result("b.png.json")
+        self.assertEqual((twin["file"], twin["twin_of"]),
+                         ("b.png", str(self.inputs / "a.png")))
+        (self.inputs / "a.png").unlink()
+        shutil.rmtree(self.out / "b.png.json", ignore_errors=True)
+        self.batch(self.inputs)
+        self.assertIn("b.png.json", self.results())
+
+    def test_interrupted_and_resumed(self):
+        for i in range(40):
+            self.draw(f"{i:02}.png", i)
+        run = subprocess.Popen([DOCVL, "batch", self.inputs, "-o", self.out, "-s", self.easy,
+                                "-j", "1"], env=ENV, stderr=subprocess.PIPE)
+        until = time.time() + 60
+        while time.time() < until and len(self.results()) < 3:
+            time.sleep(0.01)
+        run.send_signal(signal.SIGTERM)
+        self.assertEqual(run.wait(60), 143, run.stderr.read())
+        run.stderr.close()
+        kept = {n: self.inode(n) for n in self.results()}
+        self.assertLess(len(kept), 40, "too fast to be interrupted")
+        status = json.loads(self.docvl("status", "--json", "-o", self.out, code=0).out)
+        self.assertEqual(status["documents"]["claimed"], 0, "what was begun is given back")
+        self.batch(self.inputs)
+        self.assertEqual(len(self.results()), 40)
+        self.assertEqual(kept, {n: self.inode(n) for n in kept})
+
+    def test_two_at_once_share_the_work(self):
+        for i in range(20):
+            self.draw(f"{i:02}.png", i)
+        line = [DOCVL, "batch", self.inputs, "-o", self.out, "-s", self.easy, "--report"]
+        both = [subprocess.Popen([*line, self.tmp / f"r{k}"], env=ENV,
+                                 stderr=subprocess.DEVNULL) for k in (1, 2)]
+        for each in both:
+            self.assertIn(each.wait(SECONDS_MAX), (0, 75))
+        done = [json.loads((self.tmp / f"r{k}").read_bytes())["counts"]["ok"] for k in (1, 2)]
+        self.assertEqual(sum(done), 20)
+        self.assertEqual(len(self.results()), 20)
+
+
+class Trouble(Case):
+    def bad(self, name="bad.pdf"):
+        path = self.inputs / name
+        path.write_bytes(f"no document, {name}".encode())
+        return path
+
+    def test_failure_is_told_and_kept(self):
+        self.draw("a.png", 1)
+        self.bad()
+        done = self.batch(self.inputs, "--report", self.tmp / "report.json", code=3)
+        self.assertIn("bad.pdf", done.err)
+        self.assertEqual(self.result("bad.pdf.json")["status"], "failed")
+        report = self.report()
+        self.assertEqual((report["counts"]["ok"], report["counts"]["failed"]), (1, 1))
+        self.assertEqual(report["reasons"], {"unreadable": 1})
+        done = self.batch(self.inputs, code=3)
+        self.assertIn("failed before", done.err, "still trouble, though not tried again yet")
+
+    def test_single_reasons(self):
+        self.bad()
+        self.batch(self.inputs, code=2)
+        self.batch(self.tmp / "missing.pdf", code=2)
+
+    def test_back_off_quarantine_and_release(self):
+        self.bad()
+        env = {"DOCVL_BACKOFF": "1,1,1,1"}
+        for attempt in range(1, 6):
+            self.batch(self.inputs, code=2, env=env)
+            status = json.loads(self.docvl("status", "--json", "-o", self.out, code=0).out)
+            self.assertEqual(status["failed"][0]["attempts"], attempt)
+            time.sleep(0.01)
+        self.assertEqual(status["documents"]["quarantined"], 1)
+        self.batch(self.inputs, code=2, env=env)
+        listed = self.docvl("quarantine", "list", "-o", self.out, code=0).out
+        self.assertIn("bad.pdf", listed)
+        shown = json.loads(self.docvl("quarantine", "show", self.inputs / "bad.pdf", "-o",
+                                      self.out, code=0).out)
+        self.assertEqual((shown["code"], shown["attempts"]), ("unreadable", 5))
+        self.docvl("retry", shown["id"], "-o", self.out, code=2)
+        self.docvl("quarantine", "release", shown["id"], "-o", self.out, code=0)
+        status = json.loads(self.docvl("status", "--json", "-o", self.out, code=0).out)
+        self.assertEqual(status["documents"]["settled"], 1)
+
+    def test_waits_as_long_as_the_table_says(self):
+        self.bad()
+        self.batch(self.inputs, code=2)
+        row = json.loads(self.docvl("journal", "export", "-o", self.out, code=0).out)
+        wait = (time.mktime(time.strptime(row["next"], "%Y-%m-%dT%H:%M:%SZ")) -
+                time.mktime(time.strptime(row["changed"], "%Y-%m-%dT%H:%M:%SZ")))
+        self.assertLessEqual(abs(wait - 60), 1)
+        self.docvl("retry", self.inputs / "bad.pdf", "-o", self.out, code=0)
+        self.docvl("retry", "--all", "-o", self.out, code=0)
+        self.docvl("retry", "-o", self.out, code=1)
+
+    def test_stops_at_failures(self):
+        for i in range(30):
+            self.bad(f"{i:02}.pdf")
+        for args in (["--fail-fast"], ["--max-failures", "3"]):
+            shutil.rmtree(self.out, ignore_errors=True)
+            done = self.batch(self.inputs, *args, "-j", "1", "--report",
+                              self.tmp / "report.json", code=3)
+            self.assertIn("too many", done.err)
+            self.assertLess(self.report()["counts"]["failed"], 10)
+            self.assertEqual(self.report()["ended"], "failures")
+
+    def test_max_time(self):
+        for i in range(200):
+            self.draw(f"{i:03}.png", i)
+        done = self.batch(self.inputs, "--max-time", "1", "-j", "1", code=75)
+        self.assertIn("--max-time", done.err)
+        self.assertLess(len(self.results()), 200)
+
+    def test_file_that_goes_away(self):
+        for i in range(3):
+            self.draw(f"{i}.png", i)
+        self.batch(self.inputs, "--limit", "1")
+        (self.inputs / "1.png").unlink()
+        self.batch(self.inputs)
+        self.assertEqual(self.results(), ["0.png.json", "2.png.json"])
+
+    def test_memory_cap_lets_one_go_on(self):
+        for i in range(3):
+            self.draw(f"{i}.png", i)
+        self.batch(self.inputs, "--memory", "1MiB", "-j", "3")
+        self.assertEqual(len(self.results()), 3)
+
+    def test_journal_that_is_none(self):
+        self.draw("a.png", 1)
+        (self.tmp / "j").write_text("this is not a database, but long enough to be read" * 20)
+        self.batch(self.inputs, "--journal", self.tmp / "j", code=1)
+        self.docvl("status", "--journal", self.tmp / "none", code=2)
+        subprocess.run(["/usr/bin/python3", "-c", "import sqlite3, sys; c = sqlite3.connect("
+                        "sys.argv[1]); c.execute('create table t(x)'); c.commit()",
+                        self.tmp / "other"], check=True)
+        done = self.batch(self.inputs, "--journal", self.tmp / "other", code=1)
+        self.assertIn("not docvl's", done.err)
+
+
+class Unattended(Case):
+    def test_lock(self):
+        self.draw("a.png", 1)
+        lock = self.tmp / "lock"
+        with lock.open("w") as held:
+            held.write("4711\n")
+            held.flush()
+            fcntl.flock(held, fcntl.LOCK_EX)
+            done = self.batch(self.inputs, "--lock", lock, code=75)
+            self.assertIn("process 4711 holds the lock", done.err)
+            started = time.time()
+            self.batch(self.inputs, "--lock", lock, "--wait-lock", "1", code=75)
+            self.assertGreater(time.time() - started, 0.9)
+        self.batch(self.inputs, "--lock", lock)  # what a dead process left holds nobody up
+
+    def test_summary(self):
+        self.draw("a.png", 1)
+        done = self.batch(self.inputs, "--summary", "always")
+        self.assertRegex(done.err, r"1 documents: 1 ok")
+        self.assertRegex(done.err, r"1 pages in [0-9.]+ s, [0-9.]+ pages/s")
+        self.batch(self.inputs, "--force")
+        done = self.docvl("batch", self.tmp / "none", "-o", self.out, "-s", self.easy,
+                          "--summary", "never", code=2)
+        self.assertNotIn("documents:", done.err)
+
+    def test_metrics(self):
+        self.draw("a.png", 1)
+        (self.inputs / "bad.pdf").write_text("no document")
+        path = self.tmp / "docvl.prom"
+        self.batch(self.inputs, "--metrics-file", path, code=3)
+        text = path.read_text()
+        values = dict(re.findall(r"^(docvl_[a-z_]+(?:\{[^}]*\})?) ([0-9.e+]+)$", text, re.M))
+        self.assertEqual(values['docvl_documents{state="routed"}'], "1")
+        self.assertEqual(values['docvl_failures{reason="unreadable"}'], "1")
+        self.assertEqual(values["docvl_pages_total"], "1")
+        for name in ("docvl_pages_per_second", "docvl_queue_age_seconds",
+                     "docvl_resident_bytes"):
+            self.assertIn(name, values)
+        for name in re.findall(r"^(docvl_[a-z_]+)", text, re.M):
+            self.assertIn(f"# HELP {name} ", text)
+            self.assertIn(f"# TYPE {name} ", text)
+
+    def test_config(self):
+        self.draw("a.png", 1)
+        self.draw("sub/b.png", 2)
+        config = self.tmp / "batch.yaml"
+        config.write_text(f"journal: journal.db\ndefaults: {{schema: {self.easy}}}\n"
+                          "batch: {from: [in], out: out, recursive: yes, lock: lock,\n"
+                          "  report: report.json, exclude: [sub]}\n")
+        done = self.docvl("batch", "--config", config, code=0)
+        self.assertEqual(done.err, "")
+        self.assertEqual(self.results(), ["a.png.json"])
+        self.assertEqual(self.report()["counts"]["ok"], 1)
+        self.assertTrue((self.tmp / "journal.db").exists())
+        config.write_text("batch: {fron: [in]}\n")
+        self.docvl("batch", "--config", config, code=9)
+
+    def test_routes(self):
+        """Each action once, also when the line is run again and again."""
+        for i in range(3):
+            self.draw(f"{i}.png", i)
+        config = self.tmp / "batch.yaml"
+        config.write_text(
+            f"journal: journal.db\ndefaults: {{schema: {self.easy}}}\n"
+            "batch: {from: [in], out: out}\n"
+            "routes:\n  root: archive\n  rules:\n"
+            "    - name: all\n      when: {status: ok}\n      do:\n"
+            "        - append: {to: list.jsonl, format: jsonl}\n"
+            "        - move: 'kept/{@file}'\n")
+        for _ in range(3):
+            self.docvl("batch", "--config", config, code=0)
+        kept = self.tmp / "archive"
+        self.assertEqual(sorted(p.name for p in (kept / "kept").iterdir()),
+                         ["0.png", "1.png", "2.png"])
+        self.assertEqual(len((kept / "list.jsonl").read_text().splitlines()), 3)
+        self.assertEqual(list(self.inputs.iterdir()), [])
+
+    def test_route_that_waits_is_gone_on_with(self):
+        """The file has been moved by then: no folder shows it any more."""
+        self.draw("a.png", 1)
+        flag = self.tmp / "flag"
+        config = self.tmp / "batch.yaml"
+        config.write_text(
+            f"journal: journal.db\ndefaults: {{schema: {self.easy}}}\n"
+            "batch: {from: [in], out: out}\n"
+            "routes:\n  root: archive\n  rules:\n"
+            "    - name: all\n      when: {status: ok}\n      do:\n"
+            "        - move: 'kept/{@file}'\n"
+            f"        - run: {{command: [/usr/bin/test, -e, {flag}]}}\n")
+        done = self.docvl("batch", "--config", config, code=3)
+        self.assertIn("routing waits", done.err)
+        flag.touch()
+        self.docvl("batch", "--config", config, env={"DOCVL_BACKOFF": "1"})
+        self.docvl("retry", "--all", "--journal", self.tmp / "journal.db", code=0)
+        self.docvl("batch", "--config", config, code=0)
+        row = json.loads(self.docvl("journal", "export", "--journal",
+                                    self.tmp / "journal.db", code=0).out)
+        self.assertEqual(row["state"], "routed")
+
+
+class Journal(Case):
+    def test_export_and_prune(self):
+        for i in range(3):
+            self.draw(f"{i}.png", i)
+        self.batch(self.inputs)
+        rows = self.docvl("journal", "export", "-o", self.out, code=0).out.splitlines()
+        self.assertEqual({json.loads(r)["state"] for r in rows}, {"routed"})
+        self.docvl("journal", "prune", "-o", self.out, code=1)
+        self.docvl("journal", "prune", "--older-than", "1d", "-o", self.out, code=0)
+        self.assertEqual(len(self.docvl("journal", "export", "-o", self.out).out), sum(
+            len(r) + 1 for r in rows))
+        time.sleep(0.01)
+        self.docvl("journal", "prune", "--older-than", "0", "-o", self.out, code=0)
+        self.assertEqual(self.docvl("journal", "export", "-o", self.out, code=0).out, "")
+
+    def test_status_for_people(self):
+        self.draw("a.png", 1)
+        (self.inputs / "bad.pdf").write_text("no document")
+        self.batch(self.inputs, code=3)
+        text = self.docvl("status", "-o", self.out, code=0).out
+        self.assertRegex(text, r"routed +1")
+        self.assertRegex(text, r"failed \(1 tries, next .*unreadable")
+        self.docvl("status", "--journal", self.out / ".docvl" / "journal.db", "--lane",
+                   "elsewhere", code=0)
+        for args in (["quarantine"], ["quarantine", "show"], ["journal"],
+                     ["journal", "burn"], ["retry"]):
+            self.docvl(*args, "-o", self.out, code=1)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
