@@ -62,6 +62,10 @@ def entries(slots, classes):
 def unpack(blob, slots, classes):
     """Tensors by name; matrices stay int8 with their scales beside them."""
     tensors, at = {}, 0
+    need = sum(int(np.prod(shape)) + 4 * shape[0] if len(shape) > 1 else 4 * shape[0]
+               for _, shape in entries(slots, classes))
+    if need != len(blob):
+        raise SystemExit(f"{len(blob)} bytes of weights, {need} expected for {slots} slots")
     for name, shape in entries(slots, classes):
         count = int(np.prod(shape))
         if len(shape) == 1:
@@ -76,8 +80,6 @@ def unpack(blob, slots, classes):
         else:
             tensors[name] = values
             tensors[name + "_scale"] = scale
-    if at != len(blob):
-        raise SystemExit(f"{len(blob)} bytes of weights, {at} expected for {slots} slots")
     return tensors
 
 

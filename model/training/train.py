@@ -2,13 +2,14 @@
 import argparse, json, math, os, random, sys, time
 import numpy as np, torch, torch.nn.functional as F
 import docgen, nano as M
+from anchors import labels
 from asks import Sheet
 import torch.distributed as dist
 from docgen.canvas import Page as _Page
 from docgen.canvas import CHARS, CIDX
 NCLS = len(CHARS) + 1
 ap = argparse.ArgumentParser()
-ap.add_argument("--stage", default="doc", choices=("doc", "read", "both")); ap.add_argument("--limit", type=float, default=520); ap.add_argument("--resume", default="")
+ap.add_argument("--stage", default="doc", choices=("doc", "read", "both", "text")); ap.add_argument("--limit", type=float, default=520); ap.add_argument("--resume", default="")
 ap.add_argument("--out", default="/tmp/out"); ap.add_argument("--scale", type=float, default=1); ap.add_argument("--lr", type=float, default=2e-3)
 ap.add_argument("--workers", type=int, default=15); ap.add_argument("--compile", type=int, default=1); ap.add_argument("--dev", default="cuda")
 ap.add_argument("--decay_from", type=float, default=1.); ap.add_argument("--warm", type=int, default=200); ap.add_argument("--seed", type=int, default=0); ap.add_argument("--state", default="/tmp/nano_state.pt")
@@ -16,6 +17,7 @@ ap.add_argument("--tile_part", type=float, default=.16); ap.add_argument("--mix_
 ap.add_argument("--old_slots", type=int, default=4)
 ap.add_argument("--vocab", type=int, default=4096); ap.add_argument("--eval_n", type=int, default=32)
 ap.add_argument("--world", type=int, default=0)
+ap.add_argument("--own", default=""); ap.add_argument("--own_part", type=float, default=.5); ap.add_argument("--schemas", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../schemas"))
 a = ap.parse_args(); os.makedirs(a.out, exist_ok=True)
 if "RANK" not in os.environ:                                   # one process a GPU
     n_ = a.world or (torch.cuda.device_count() if a.dev == "cuda" else 1)
@@ -103,7 +105,8 @@ BATCH = {"cut": 192, "tile": 128, "one": 64, "rec2": 40, "rec3": 28, "page": 16,
 BATCH = {k: max(1, int(v * a.scale)) for k, v in BATCH.items()}
 STAGES = {"doc": {"tile": 56, "t1": 6, "t2": 10, "t3": 5, "rec2": 16, "page": 26},
           "read": {"cut": 86, "t2": 6, "rec2": 4, "page": 4},          # the tower: dense reading of tiles cut from whole documents
-          "both": {"cut": 34, "t1": 15, "t2": 32, "t3": 15, "rec2": 2, "page": 2}}
+          "both": {"cut": 34, "t1": 15, "t2": 32, "t3": 15, "rec2": 2, "page": 2},
+          "text": {"t1": 30, "t2": 50, "t3": 20}}                           # page text alone: the decoder, for one's own documents
 def mix_now(): return STAGES[a.stage]
 DOCS = [k for k in docgen.KINDS if not str(k).startswith("receipt")]; RECS = [k for k in docgen.KINDS if str(k).startswith("receipt")]; TRADE = [k for k in docgen.KINDS if str(k).split(".")[0] in ("invoice", "order")]
 def pick(r, ks):
@@ -120,22 +123,6 @@ def draw(kind, r):
     if x < .18: return docgen.random_text(r, w, h, r.randint(200, 3200)), w, h
     ww, hh = (w, r.choice([1403, 1403, 1284, h])) if kind == "page" else (r.choice([1403, w]), h) if kind == "land" else (w, h)
     return docgen.make(r, pick(r, DOCS), (ww, hh)), w, h
-LEAST = 5.5                    # capitals of fewer pixels are not judged
-def labels(ch, ox, oy, w, h):
-    """What every anchor (4 pixels wide, one patch high) should name: the nearest character within 4 pixels of its middle.
-    [h/16, w/4, 5]: class (0 none, -1 not judged: between 4 and 6 pixels), x from the anchor / 4, y from the patch's middle / 16, height / 32, gap behind.
-    A character near a patch's upper or lower edge belongs to both patches; duplicates are merged by their places when reading."""
-    rows, cols = h // 16, w // 4; L = np.zeros((rows * cols, 5), np.float16)
-    if not len(ch): return L.reshape(rows, cols, 5)
-    c = np.asarray(ch, np.float64); x, y = c[:, 0] + ox, c[:, 1] + oy; i0 = np.floor(y / 16).astype(int); fy = y / 16 - i0; j0 = np.floor(x / 4).astype(int)
-    other = np.where(fy < .25, i0 - 1, np.where(fy > .75, i0 + 1, -1)); n = len(c); k = np.arange(n)
-    row = np.concatenate((i0, other)); who = np.concatenate((k, k)); far = np.repeat((0., 1.), n)
-    col = j0[who][:, None] + np.arange(-2, 3); row = np.repeat(row[:, None], 5, 1); far = np.repeat(far[:, None], 5, 1); who = np.repeat(who[:, None], 5, 1)
-    dx = x[who] - 4 * col - 2; ok = (row >= 0) & (row < rows) & (col >= 0) & (col < cols) & (np.abs(dx) < 6)
-    row, col, far, who, dx = (q[ok] for q in (row, col, far, who, dx)); at = row * cols + col; d = np.abs(dx) + far
-    o = np.lexsort((d, at)); at, who, dx, row = (q[o] for q in (at, who, dx, row))
-    f = np.nonzero(np.append(True, at[1:] != at[:-1]))[0]; at, who, dx, row = at[f], who[f], dx[f], row[f]; cls = np.where(np.abs(dx) > 4, -1, c[who, 2]); cls = np.where(c[who, 3] < LEAST, -1, cls)
-    L[at] = np.stack((cls, dx / 4, (y[who] - 16 * row - 8) / 16, c[who, 3] / 32, c[who, 4]), 1); return L.reshape(rows, cols, 5)
 def cuts(r):
     """Tiles of one document at the geometry of the program's tilings, for dense reading: (image, labels)."""
     x = r.random()
@@ -177,6 +164,14 @@ def blind_samples(r, copies=3):
             ids += q + t; mask += [False] * len(q) + [True] * len(t)
         if ids: out.append((ids, mask))
     return out
+OWN = []
+if a.own:
+    import own
+    OWN = own.load(a.own, a.schemas); log("own questions", len(OWN))
+def own_samples(r):
+    """One of the user's own questions, in the form of blind_samples()."""
+    text, q, t = r.choice(OWN); q = enc("\nPage text:\n" + text + "\n\n" + q + "\n\n") + [ASST] + enc(":"); t = enc(t) + [EOS]
+    return [(q + t, [False] * len(q) + [True] * len(t))] if len(q) + len(t) <= LEN["t3"] else []
 def sample(kind, r, force=None):
     while True:
         p, w, h = draw(kind, r)
@@ -205,7 +200,7 @@ class Stream(torch.utils.data.IterableDataset):
                 while len(pools[k]) < BATCH[k]:
                     try:
                         limit(4)
-                        for ids, mask in blind_samples(r):
+                        for ids, mask in own_samples(r) if OWN and r.random() < a.own_part else blind_samples(r):
                             b = next(b for b in pools if len(ids) <= LEN[b])
                             if len(pools[b]) < 3 * BATCH[b]: pools[b].append((ids, mask))
                     except Exception as e:
