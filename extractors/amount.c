@@ -25,7 +25,8 @@ gboolean dx_amount_parse(const char *value, int64_t *micro)
     if (digits == 0 || digits > DX_AMOUNT_DIGITS_MAX)
         return FALSE;
     if (*p == '.') {
-        for (p++; g_ascii_isdigit(*p) && decimals < DX_AMOUNT_DECIMALS_MAX; p++, decimals++)
+        for (p++; g_ascii_isdigit(*p) && decimals < DX_AMOUNT_DECIMALS_MAX;
+             p++, decimals++)
             part = part * 10 + (*p - '0');
         if (decimals == 0)
             return FALSE;
@@ -100,13 +101,27 @@ static char *plain_signs(const char *printed)
     for (const char *p = printed; *p != 0; p = g_utf8_next_char(p)) {
         gunichar c = g_utf8_get_char(p);
         switch (c) {
-        case 0xa0: case 0x2007: case 0x2009: case 0x200a: case 0x202f: case '\t':
+        case 0xa0:
+        case 0x2007:
+        case 0x2009:
+        case 0x200a:
+        case 0x202f:
+        case '\t':
             g_string_append_c(out, ' ');
             break;
-        case 0x2010: case 0x2011: case 0x2012: case 0x2013: case 0x2014: case 0x2212:
+        case 0x2010:
+        case 0x2011:
+        case 0x2012:
+        case 0x2013:
+        case 0x2014:
+        case 0x2212:
             g_string_append_c(out, '-');
             break;
-        case 0x2018: case 0x2019: case 0xb4: case 0x60: case 0x2032:
+        case 0x2018:
+        case 0x2019:
+        case 0xb4:
+        case 0x60:
+        case 0x2032:
             g_string_append_c(out, '\'');
             break;
         default:
@@ -131,7 +146,8 @@ static gboolean ends_with(const char *text, gsize bytes, const char *tail)
 }
 
 /* Take one thing off the front; FALSE when there is nothing more. */
-static gboolean trim_front(char **start, char **end, trimmed *t, const dx_context *context)
+static gboolean trim_front(char **start, char **end, trimmed *t,
+                           const dx_context *context)
 {
     char *s = *start;
     gsize bytes = (gsize)(*end - s);
@@ -152,7 +168,8 @@ static gboolean trim_front(char **start, char **end, trimmed *t, const dx_contex
         *end -= 1;
         return TRUE;
     }
-    gsize n = t->currency == NULL ? dx_currency_prefix(s, bytes, context, &t->currency) : 0;
+    gsize n =
+        t->currency == NULL ? dx_currency_prefix(s, bytes, context, &t->currency) : 0;
     *start = s + n;
     return n > 0;
 }
@@ -197,7 +214,9 @@ static gboolean trim_back(char **start, char **end, trimmed *t, const dx_context
         }
         return FALSE;
     }
-    gsize n = t->currency == NULL ? dx_currency_suffix(*start, bytes, context, &t->currency) : 0;
+    gsize n = t->currency == NULL
+                  ? dx_currency_suffix(*start, bytes, context, &t->currency)
+                  : 0;
     if (n == 0 && bytes > 1 && g_ascii_isupper(e[-1]) &&
         (g_ascii_isdigit(e[-2]) || e[-2] == '*' || e[-2] == ' '))
         n = 1; /* the tax letter of a receipt */
@@ -206,7 +225,8 @@ static gboolean trim_back(char **start, char **end, trimmed *t, const dx_context
 }
 
 /* `12€50`: the currency stands where the decimal sign would. */
-static void currency_as_sign(char *start, char **end, trimmed *t, const dx_context *context)
+static void currency_as_sign(char *start, char **end, trimmed *t,
+                             const dx_context *context)
 {
     char *p = start;
     while (p < *end && (g_ascii_isdigit(*p) || strchr(".,' ", *p) != NULL))
@@ -214,7 +234,8 @@ static void currency_as_sign(char *start, char **end, trimmed *t, const dx_conte
     gsize left = (gsize)(*end - p);
     const char *code = NULL;
     gsize n = p > start && left > 2 && t->currency == NULL
-                  ? dx_currency_prefix(p, left, context, &code) : 0;
+                  ? dx_currency_prefix(p, left, context, &code)
+                  : 0;
     if (n == 0 || left - n != 2 || !g_ascii_isdigit(p[n]) || !g_ascii_isdigit(p[n + 1]))
         return;
     t->currency = code;
@@ -225,9 +246,9 @@ static void currency_as_sign(char *start, char **end, trimmed *t, const dx_conte
 }
 
 typedef struct groups {
-    char sign[16];      /* sign[i] stands between group i and i + 1 */
+    char sign[16]; /* sign[i] stands between group i and i + 1 */
     unsigned size[17];
-    unsigned count;     /* groups */
+    unsigned count; /* groups */
 } groups;
 
 static gboolean split_groups(const char *start, const char *end, groups *g)
@@ -287,8 +308,7 @@ static reading judge(const groups *g)
     char sign = g->sign[last - 1];
     gboolean can_group = is_grouping(g, last);
     gboolean can_decimal = (sign == '.' || sign == ',') && g->size[last] <= 18 &&
-                           is_grouping(g, last - 1) &&
-                           (last == 1 || g->sign[0] != sign);
+                           is_grouping(g, last - 1) && (last == 1 || g->sign[0] != sign);
     if (can_group && can_decimal)
         return READ_EITHER;
     return can_group ? READ_WHOLE : can_decimal ? READ_DECIMAL : READ_BAD;
@@ -347,7 +367,7 @@ static void trim_unit(char **start, char **end)
                         (*p == ' ' && p + 3 < *end && g_ascii_isdigit(p[1]) &&
                          g_ascii_isdigit(p[2]) && g_ascii_isdigit(p[3]))))
         p++;
-    while (p > *start && (p[-1] == '.' || p[-1] == ',') )
+    while (p > *start && (p[-1] == '.' || p[-1] == ','))
         p--;
     *end = p;
 }
@@ -361,10 +381,26 @@ static gboolean prefers_decimal(dx_kind kind, char sign, const dx_context *conte
     return kind == DX_KIND_PERCENT;
 }
 
+/* A poor print shows the decimal sign twice or behind a blank: "52..80", "29 .30". */
+static void drop_twin(char *text)
+{
+    for (char *c = text; *c != '\0'; c++) {
+        gboolean is_twin = g_ascii_isdigit(*c) &&
+                           (c[1] == '.' || c[1] == ',' || c[1] == ' ') &&
+                           (c[2] == '.' || c[2] == ',');
+        if (!is_twin || !g_ascii_isdigit(c[3]) || !g_ascii_isdigit(c[4]) ||
+            g_ascii_isdigit(c[5]))
+            continue;
+        memmove(c + 1, c + 2, strlen(c + 2) + 1);
+        return;
+    }
+}
+
 gboolean dx_read_number(dx_kind kind, const char *printed, const dx_context *context,
                         char **value, char **alternative)
 {
     g_autofree char *text = plain_signs(printed);
+    drop_twin(text);
     char *start = text, *end = text + strlen(text);
     trimmed t = { 0 };
     gboolean more = TRUE;
@@ -390,8 +426,8 @@ gboolean dx_read_number(dx_kind kind, const char *printed, const dx_context *con
     if (r == READ_EITHER && t.dash_cents)
         r = READ_WHOLE;
     char sign = g.count > 1 ? g.sign[g.count - 2] : 0;
-    gboolean is_decimal = r == READ_DECIMAL ||
-                          (r == READ_EITHER && prefers_decimal(kind, sign, context));
+    gboolean is_decimal =
+        r == READ_DECIMAL || (r == READ_EITHER && prefers_decimal(kind, sign, context));
     int64_t micro, other;
     unsigned decimals, other_decimals;
     if (!compose(start, end, &g, is_decimal, &t, &micro, &decimals))
@@ -401,10 +437,11 @@ gboolean dx_read_number(dx_kind kind, const char *printed, const dx_context *con
     if (kind == DX_KIND_PERCENT && llabs(micro) > 100 * (int64_t)MICRO)
         return FALSE;
     char *second = NULL;
-    if (r == READ_EITHER && compose(start, end, &g, !is_decimal, &t, &other, &other_decimals))
+    if (r == READ_EITHER &&
+        compose(start, end, &g, !is_decimal, &t, &other, &other_decimals))
         second = finish(kind, other, other_decimals, &t);
-    if (kind == DX_KIND_PERCENT && !t.percent && micro >= MICRO / 100 && micro < MICRO / 2 &&
-        decimals >= 2 && decimals <= 3) {
+    if (kind == DX_KIND_PERCENT && !t.percent && micro >= MICRO / 100 &&
+        micro < MICRO / 2 && decimals >= 2 && decimals <= 3) {
         g_free(second);
         second = dx_amount_format(micro, 0);
         micro *= 100; /* a rate column of 0.19 means 19 % */

@@ -29,6 +29,8 @@ static const struct {
     { DX_KIND_AMOUNT, 0.8, "\\*+" NUM_SOLID "(?: ?[A-Z*])?(?!\\w)" },
     { DX_KIND_AMOUNT, 0.8, LEFT "\\d+[.,]\\d{2} ?[A-Z*](?!\\w)" },
     { DX_KIND_AMOUNT, 0.8, LEFT "\\d+€\\d{2}(?!\\d)" },
+    /* a separator that a poor print shows twice */
+    { DX_KIND_AMOUNT, 0.8, LEFT "[-−]?\\d{1,6}(?:\\.\\.|,,|\\.,|,\\.| [.,])\\d{2}(?!\\w)" },
     { DX_KIND_QUANTITY, 0.6, LEFT "[-−]?" NUM_SOLID RIGHT },
     { DX_KIND_QUANTITY, 0.8, LEFT "[-−]?" NUM_SOLID " ?\\p{L}{1,8}\\.?(?!\\w)" },
     { DX_KIND_INTEGER, 0.6, LEFT "[-−]?" NUM_SOLID RIGHT },

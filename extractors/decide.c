@@ -12,12 +12,13 @@
 #include <string.h>
 
 /* The weights of the witnesses. */
-#define WORTH_LABEL  3.0 /* a value right behind its label; falls with the distance */
-#define WORTH_ANSWER 1.4 /* the model's answer at token probability 1 */
-#define WORTH_CHOSEN 0.3 /* the model's answer whatever its probability */
-#define WORTH_FORM   0.7 /* reads as its kind, with a right check digit */
-#define WORTH_LEAST  0.9 /* what a value must be worth to stand */
-#define LABEL_LEAST  0.2 /* weaker places are not looked at */
+#define WORTH_LABEL  3.0  /* a value right behind its label; falls with the distance */
+#define WORTH_ANSWER 1.4  /* the model's answer at token probability 1 */
+#define WORTH_CHOSEN 0.3  /* the model's answer whatever its probability */
+#define WORTH_FORM   0.7  /* reads as its kind, with a right check digit */
+#define WORTH_BARE   -0.5 /* an amount without cents */
+#define WORTH_LEAST  0.9  /* what a value must be worth to stand */
+#define LABEL_LEAST  0.2  /* weaker places are not looked at */
 
 typedef struct option {
     char *raw, *value;
@@ -107,6 +108,16 @@ static gboolean is_same(const dx_leaf *l, const char *a, const char *b)
     }
 }
 
+/* Two digits behind the last separator; without any, a number is seldom a sum. */
+static gboolean has_cents(const char *raw)
+{
+    const char *last = NULL;
+    for (const char *c = raw; *c != '\0'; c++)
+        if ((*c == '.' || *c == ',') && g_ascii_isdigit(c[1]))
+            last = c;
+    return last != NULL && g_ascii_isdigit(last[2]) && !g_ascii_isdigit(last[3]);
+}
+
 /* The option with the value of `raw`, made when it is new. */
 static option *option_for(GArray *options, const dx_work *w, const dx_leaf *l,
                           const char *raw, const char *value, const dx_box *box,
@@ -126,6 +137,8 @@ static option *option_for(GArray *options, const dx_work *w, const dx_leaf *l,
                  .is_read = p->is_read };
     if (reads && dx_identifier_check(l->kind, text) == DX_VERDICT_PASS)
         o.form = WORTH_FORM;
+    if (reads && l->kind == DX_KIND_AMOUNT)
+        o.form = has_cents(raw) ? WORTH_FORM : WORTH_BARE;
     g_array_append_val(options, o);
     return &g_array_index(options, option, options->len - 1);
 }

@@ -16,7 +16,7 @@
 #define ADDRESS_MOST 5   /* lines */
 
 #define NAME_FORM   3.0 /* the first line with the form of a company */
-#define NAME_FIRST  2.0 /* the first solid line */
+#define NAME_FIRST 2.6 /* the first solid line */
 #define NAME_NEXT   0.7 /* the second */
 #define NAME_BEFORE 0.8 /* the line right above the address */
 #define BLOCK_HEAD  2.6 /* the lines of street to place */
@@ -58,7 +58,7 @@ static gboolean has_postcode(const char *text)
 {
     guint run = 0;
     for (const char *c = text;; c++) {
-        if (g_ascii_isdigit(*c)) {
+        if (g_ascii_isdigit(*c) || (*c == 'O' && run >= 3)) {
             run++;
             continue;
         }
@@ -100,11 +100,11 @@ static gboolean is_register(const char *text)
 
 static gboolean is_head_end(const char *text)
 {
-    static const char *const words[] = { "invoice", "receipt",   "qty",    "description",
-                                         "cashier", "item",      "table",  "order no",
-                                         "bill no", "doc no",    "total",  "kasse",
-                                         "artikel", "kassenbon", "ticket", "bon",
-                                         "paragon", "doklad",    NULL };
+    static const char *const words[] = { "invoice",   "receipt", "qty",   "description",
+                                         "cashier",   "item",    "table", "order no",
+                                         "bill no",   "doc no",  "kasse", "artikel",
+                                         "kassenbon", "ticket",  "bon",   "paragon",
+                                         "doklad",    NULL };
     g_autofree char *folded = dx_fold(text, strlen(text));
     for (const char *const *word = words; *word != NULL; word++)
         if (strstr(folded, *word) != NULL)
@@ -149,10 +149,29 @@ static void grow(dx_box *all, const dx_box *box)
     all->y1 = MAX(all->y1, box->y1);
 }
 
+/* What may stand below the line with the postcode: a state, a country. */
+static gboolean is_region(const char *text)
+{
+    static const char *const words[] = { "selangor", "johor",    "pahang",     "perak",
+                                         "penang",   "pinang",   "kedah",      "sarawak",
+                                         "sabah",    "malaysia", "lumpur",     "darul",
+                                         "melaka",   "kelantan", "terengganu", "negeri",
+                                         "labuan",   "perlis",   "singapore",  NULL };
+    g_autofree char *folded = dx_fold(text, strlen(text));
+    for (const char *const *word = words; *word != NULL; word++)
+        if (strstr(folded, *word) != NULL)
+            return TRUE;
+    g_autofree char *code = NULL;
+    return dx_normalize(DX_KIND_COUNTRY, text, NULL, &code, NULL);
+}
+
 /* [first, last] of the address lines; FALSE when none reads like a street or a place. */
 static gboolean find_address(const GArray *head, guint *first, guint *last)
 {
-    guint from = 0;
+    guint from = 0, form = 0;
+    for (guint i = 0; i < head->len && i < 6 && form == 0; i++)
+        form = g_array_index(head, line, i).has_form ? i + 1 : 0;
+    from = form; /* the address stands below the company's name */
     while (from < head->len) {
         const line *one = &g_array_index(head, line, from);
         /* the first line is the name, whatever it looks like */
@@ -166,13 +185,30 @@ static gboolean find_address(const GArray *head, guint *first, guint *last)
     guint to = from;
     while (to + 1 < head->len && to + 1 < from + ADDRESS_MOST) {
         const line *next = &g_array_index(head, line, to + 1);
-        if (next->is_fact || next->is_title)
+        const line *now = &g_array_index(head, line, to);
+        gboolean is_done = now->has_postcode && !g_str_has_suffix(now->text, ",") &&
+                           !is_region(next->text);
+        if (next->is_fact || next->is_title || is_done)
             break;
         to++;
     }
     *first = from;
     *last = to;
     return TRUE;
+}
+
+/* A postcode off a poor print: "4380O" is 43800. */
+static char *mend_postcode(const char *text)
+{
+    g_auto(GStrv) words = g_strsplit(text, " ", -1);
+    for (char **word = words; *word != NULL; word++) {
+        gsize digits = strspn(*word, "0123456789"), all = strspn(*word, "0123456789O");
+        if (all == 5 && digits >= 3 && digits < 5 &&
+            ((*word)[5] == '\0' || (*word)[5] == ','))
+            for (gsize i = digits; i < 5; i++)
+                (*word)[i] = '0';
+    }
+    return g_strjoinv(" ", words);
 }
 
 static void add_address(const GArray *head, guint first, guint last, GArray *clues)
@@ -189,7 +225,8 @@ static void add_address(const GArray *head, guint first, guint last, GArray *clu
         grow(&box, &one->box);
         has_place |= one->has_postcode;
     }
-    dx_clue_add(clues, "merchant_address", text->str, text->str, &box,
+    g_autofree char *value = mend_postcode(text->str);
+    dx_clue_add(clues, "merchant_address", text->str, value, &box,
                 BLOCK_HEAD + (has_place ? BLOCK_PLACE : 0));
     g_string_free(text, TRUE);
 }

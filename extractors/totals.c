@@ -22,7 +22,9 @@
 #define SUM_LARGEST    1.0  /* no larger amount with words of its own */
 #define SUM_LOW        0.8  /* for the whole height of the page */
 #define SUM_LABEL      1.5  /* a label of the schema right beside */
-#define SUM_CASH       2.0  /* cash - total = change */
+#define SUM_ZERO       -2.0 /* a gross of nothing */
+#define SUM_CASH       5.0  /* cash - total = change */
+#define SUM_ROUNDED    3.0  /* total before + rounding = total */
 
 typedef enum role { NET, TAX, GROSS, DUE, CASH, CHANGE, ROLES } role;
 
@@ -34,7 +36,7 @@ typedef struct item {
     int64_t micro;
     dx_box box;
     double lean[ROLES];
-    gboolean is_named;
+    gboolean is_named, is_rounding;
 } item;
 
 struct dx_totals {
@@ -81,7 +83,8 @@ enum {
     W_WITHOUT = 256,
     W_WITH = 512,
     W_PAY = 1024,
-    W_SUB = 2048
+    W_SUB = 2048,
+    W_ROUND = 4096
 };
 
 static const struct {
@@ -242,13 +245,13 @@ static const struct {
     { "versand", W_OTHER },
     { "freight", W_OTHER },
     { " porto", W_OTHER },
-    { "rounding", W_OTHER },
-    { "rundung", W_OTHER },
+    { "rounding", W_OTHER | W_ROUND },
+    { "rundung", W_OTHER | W_ROUND },
     { "allowance", W_OTHER },
     { "abschl", W_OTHER },
     { "zuschl", W_OTHER },
-    { " rnd", W_OTHER },
-    { "round ", W_OTHER },
+    { " rnd", W_OTHER | W_ROUND },
+    { "round", W_ROUND },
     { " adj", W_OTHER },
     { "surcharge", W_OTHER },
     { "charge:", W_OTHER },
@@ -264,6 +267,7 @@ static const struct {
     { "preis", W_OTHER },
     { " count", W_OTHER },
     { " cash", W_CASH },
+    { "accepted", W_CASH },
     { "tender", W_CASH },
     { " visa", W_CASH },
     { "master", W_CASH },
@@ -458,6 +462,7 @@ static void name_items(const dx_scene *s, GArray *items)
         g_autofree char *left = label_left(s->layout, it, items, i);
         g_autofree char *above = left == NULL ? label_above(s->layout, it) : NULL;
         int bits = left != NULL ? bits_of(left) : above != NULL ? bits_of(above) : 0;
+        it->is_rounding = (bits & W_ROUND) != 0 && ABS(it->micro) <= 90000;
         it->is_named = bits != 0 && (bits & W_OTHER) == 0;
         /* a long sentence names less than a label */
         double weight = left == NULL ? 0.6 : strlen(left) > 60 ? 0.4 : 1;
@@ -467,6 +472,7 @@ static void name_items(const dx_scene *s, GArray *items)
             for (guint k = 0; k < 2 && asks[r][k] != NULL; k++)
                 it->lean[r] +=
                     SUM_LABEL * dx_mark_score(s, asks[r][k], it->start, it->end);
+        it->lean[GROSS] += it->micro == 0 ? SUM_ZERO : 0;
         it->lean[GROSS] += SUM_LOW * (it->box.y0 + it->page - 1);
     }
 }
@@ -581,6 +587,24 @@ static void add_item(GArray *clues, const char *ask, const item *it, double scor
     g_array_index(clues, dx_clue, clues->len - 1).page = it->page;
 }
 
+/* The sum after rounding is the one that is paid. */
+static void use_rounding(GArray *items)
+{
+    for (guint r = 0; r < items->len; r++) {
+        const item *by = &g_array_index(items, item, r);
+        for (guint a = 0; by->is_rounding && by->micro != 0 && a < items->len; a++) {
+            const item *from = &g_array_index(items, item, a);
+            for (guint b = 0; from->lean[GROSS] > 0.5 && b < items->len; b++) {
+                item *to = &g_array_index(items, item, b);
+                gboolean is_it = from->micro + by->micro == to->micro ||
+                                 from->micro - by->micro == to->micro;
+                if (is_it && a != r && b != r && b > a && to->lean[GROSS] > 0.5)
+                    to->lean[GROSS] += SUM_ROUNDED;
+            }
+        }
+    }
+}
+
 /* cash - total = change: on receipts this alone finds the total */
 static void use_cash(GArray *items)
 {
@@ -658,6 +682,7 @@ GArray *dx_clues_totals(dx_totals *t, uint32_t page)
         t->clues = dx_clues_new();
         largest_first(t->items);
         use_cash(t->items);
+        use_rounding(t->items);
         if (t->items->len > 0) {
             set best = choose(t->items, t->rates);
             add_clues(t->items, &best, t->clues);
