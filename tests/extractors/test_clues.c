@@ -1,0 +1,237 @@
+/*
+ * test_clues.c - what the form of a page says: addresses, parties, sums, headings, shops.
+ */
+#include "address.h"
+#include "clue.h"
+
+#include "page.h"
+
+static void test_places(void)
+{
+    static const struct {
+        const char *what, *page, *street, *postcode, *city, *country;
+    } cases[] = {
+        { "german", "Bolte GmbH\nAm Hang 7\n37073 Göttingen", "Am Hang 7", "37073",
+          "Göttingen", "" },
+        { "with country code", "Bolte GmbH\nAm Hang 7\nDE 37073 Göttingen", "Am Hang 7",
+          "37073", "Göttingen", "DE" },
+        { "country below", "Bolte GmbH\nAm Hang 7\n37073 Göttingen\nDeutschland",
+          "Am Hang 7", "37073", "Göttingen", "DE" },
+        { "dutch", "Vos B.V.\nKade 3\n1017 AB Amsterdam", "Kade 3", "1017 AB",
+          "Amsterdam", "" },
+        { "british", "Hill Ltd.\n4 Mill Lane\nLS1 4DY Leeds", "4 Mill Lane", "LS1 4DY",
+          "Leeds", "" },
+        { "american", "Hill Inc.\n4 Mill Lane\nDayton, OH 45402", "4 Mill Lane", "45402",
+          "Dayton", "" },
+        { "polish", "Lipa sp. z o.o.\nul. Polna 9\n30-059 Kraków", "ul. Polna 9",
+          "30-059", "Kraków", "" },
+        { "czech", "Javor s.r.o.\nLipová 2\n602 00 Brno", "Lipová 2", "602 00", "Brno",
+          "" },
+        { "malaysian", "BUNGA SDN BHD\nNO 4, JALAN MAWAR\n43300 SERDANG, SELANGOR",
+          "NO 4, JALAN MAWAR", "43300", "SERDANG", "" },
+        { "a sender's line", "Bolte GmbH · Am Hang 7 · 37073 Göttingen", "Am Hang 7",
+          "37073", "Göttingen", "" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("case: %s", cases[i].what);
+        g_autoptr(dx_layout) l = page_layout(cases[i].page);
+        g_autoptr(GArray) found = dx_find_addresses(l);
+        g_assert_cmpuint(found->len, ==, 1);
+        const dx_address *a = &g_array_index(found, dx_address, 0);
+        g_assert_nonnull(a->name);
+        g_assert_cmpuint(a->lines->len, ==, 1);
+        g_assert_cmpstr(g_ptr_array_index(a->lines, 0), ==, cases[i].street);
+        g_assert_cmpstr(a->postcode, ==, cases[i].postcode);
+        g_assert_cmpstr(a->city, ==, cases[i].city);
+        g_assert_cmpstr(a->country, ==, cases[i].country);
+    }
+}
+
+static void test_no_places(void)
+{
+    static const char *const pages[] = { "2024 September", "1000 Schrauben GmbH",
+                                         "Seite 1 von 2", "12 Stück 4,00", "" };
+    for (gsize i = 0; i < G_N_ELEMENTS(pages); i++) {
+        g_test_message("page: %s", pages[i]);
+        g_autoptr(dx_layout) l = page_layout(pages[i]);
+        g_autoptr(GArray) found = dx_find_addresses(l);
+        g_assert_cmpuint(found->len, ==, 0);
+    }
+}
+
+/* The best clue for a field, or NULL. */
+static const char *best_of(const GArray *clues, const char *ask)
+{
+    const dx_clue *best = NULL;
+    for (guint i = 0; i < clues->len; i++) {
+        const dx_clue *c = &g_array_index(clues, dx_clue, i);
+        if (strcmp(c->ask, ask) == 0 && (best == NULL || c->score > best->score))
+            best = c;
+    }
+    return best == NULL ? NULL : best->value != NULL ? best->value : best->raw;
+}
+
+static const char *const no_asks[] = { NULL };
+
+static GArray *clues_of(const dx_layout *l, void (*find)(const dx_scene *, GArray *))
+{
+    dx_context context = { 0 };
+    dx_context_learn(&context, l->text, l->bytes);
+    g_autoptr(GPtrArray) none = g_ptr_array_new();
+    dx_places places = { no_asks, none };
+    dx_scene scene = { l, &context, &places, TRUE, FALSE };
+    GArray *clues = dx_clues_new();
+    find(&scene, clues);
+    return clues;
+}
+
+static void test_parties(void)
+{
+    static const struct {
+        const char *what, *page, *seller, *buyer, *address;
+    } cases[] = {
+        { "headings",
+          "Supplier:              Bill to:\nHill Ltd.              Ann Moor\n4 Mill Lane "
+          "           9 Low Road\nLS1 4DY Leeds          YO1 7HH York",
+          "Hill Ltd.", "Ann Moor", "9 Low Road, YO1 7HH, York" },
+        { "headings the other way round",
+          "Customer:              Seller:\nHill Ltd.              Ann Moor\n4 Mill Lane  "
+          "          9 Low Road\nLS1 4DY Leeds          YO1 7HH York",
+          "Ann Moor", "Hill Ltd.", "4 Mill Lane, LS1 4DY, Leeds" },
+        { "a sender's line above the window",
+          "\n\n\n\nBolte GmbH · Am Hang 7 · 37073 Göttingen\n\nEva Lind\nWeg 3\n24937 "
+          "Flensburg\n\nRechnung",
+          "Bolte GmbH", "Eva Lind", "Weg 3, 24937, Flensburg, DE" },
+        { "salutation",
+          "Bolte GmbH · Am Hang 7 · 37073 Göttingen\n\nHerrn\nUwe Lind\nWeg 3\n24937 "
+          "Flensburg\n\nRechnung",
+          "Bolte GmbH", "Herrn Uwe Lind", "Weg 3, 24937, Flensburg, DE" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("case: %s", cases[i].what);
+        g_autoptr(dx_layout) l = page_layout(cases[i].page);
+        g_autoptr(GArray) clues = clues_of(l, dx_clues_parties);
+        g_assert_cmpstr(best_of(clues, "seller_name"), ==, cases[i].seller);
+        g_assert_cmpstr(best_of(clues, "buyer_name"), ==, cases[i].buyer);
+        g_assert_cmpstr(best_of(clues, "buyer_address"), ==, cases[i].address);
+    }
+}
+
+static void test_totals(void)
+{
+    static const struct {
+        const char *what, *page, *ask, *raw;
+    } cases[] = {
+        { "net by the sum",
+          "Total A   50,00\nVersicherungsteuer 19 %   9,50\nBeitrag   59,50", "net_total",
+          "50,00" },
+        { "gross by the sum",
+          "Total A   50,00\nVersicherungsteuer 19 %   9,50\nBeitrag   59,50",
+          "gross_total", "59,50" },
+        { "without tax is net",
+          "Total without VAT   100.00\nVAT 20 %   20.00\nTotal   120.00", "net_total",
+          "100.00" },
+        { "paid is no sum",
+          "Net total   100.00\nVAT 20 %   20.00\nGross total   120.00\nPrepaid   "
+          "70.00\nAmount due   50.00",
+          "amount_due", "50.00" },
+        { "cash less change",
+          "TOTAL   18.84\nTOTAL   18.80\nCASH   50.00\nCHANGE   31.20", "total",
+          "18.80" },
+        { "after rounding", "Total   31.47\nRounding   -0.02\nTotal   31.45", "total",
+          "31.45" },
+        { "a doubled point", "TOTAL   52..80", "total", "52..80" },
+        { "a date is no amount", "Total 21.11.2018\nTotal   8.00", "total", "8.00" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("case: %s", cases[i].what);
+        g_autoptr(dx_layout) l = page_layout(cases[i].page);
+        dx_context context = { 0 };
+        dx_context_learn(&context, l->text, l->bytes);
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+        dx_places places = { no_asks, none };
+        dx_scene scene = { l, &context, &places, TRUE, FALSE };
+        g_autoptr(dx_totals) totals = dx_totals_new();
+        dx_totals_add(totals, &scene, 1);
+        g_autoptr(GArray) clues = dx_clues_totals(totals, 1);
+        g_assert_cmpstr(best_of(clues, cases[i].ask), ==, cases[i].raw);
+        g_autoptr(GArray) other = dx_clues_totals(totals, 2);
+        g_assert_cmpuint(other->len, ==, 0);
+    }
+}
+
+static void test_papers(void)
+{
+    static const struct {
+        const char *what, *page, *ask, *raw;
+    } cases[] = {
+        { "number in the heading", "HANDELSRECHNUNG (380) Nr. TX-4711 vom 30.10.2019",
+          "invoice_number", "TX-4711" },
+        { "day in the heading",
+          "Stand 01.07.2020\nHANDELSRECHNUNG (380) Nr. TX-4711 vom 30.10.2019",
+          "issue_date", "30.10.2019" },
+        { "pay until", "Rechnung 7\nBitte überweisen Sie bis zum 30.05.2017.", "due_date",
+          "30.05.2017" },
+        { "a period is not due",
+          "Invoice no. 7\nto be paid for the period until 30.05.2017", "due_date", NULL },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("case: %s", cases[i].what);
+        g_autoptr(dx_layout) l = page_layout(cases[i].page);
+        g_autoptr(GArray) clues = clues_of(l, dx_clues_papers);
+        g_assert_cmpstr(best_of(clues, cases[i].ask), ==, cases[i].raw);
+    }
+}
+
+static void test_shop(void)
+{
+    static const struct {
+        const char *what, *page, *ask, *value;
+    } cases[] = {
+        { "the form of a company",
+          "* * *\nBUNGA CAFE\nMAWAR SDN BHD (123456-X)\nNO 4, JALAN MAWAR\n43300 "
+          "SERDANG, SELANGOR\nTel: 03-1234567\nTAX INVOICE",
+          "merchant_name", "MAWAR SDN BHD" },
+        { "address to the state",
+          "BUNGA SDN BHD\nNO 4, JALAN MAWAR,\n4330O SERDANG,\nSELANGOR.\nTel: 03-1234567",
+          "merchant_address", "NO 4, JALAN MAWAR, 43300 SERDANG, SELANGOR." },
+        { "the first line",
+          "Bäckerei Lind\nWeg 3\n24937 Flensburg\nTel: 0461 1234\nKassenbon",
+          "merchant_name", "Bäckerei Lind" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("case: %s", cases[i].what);
+        g_autoptr(dx_layout) l = page_layout(cases[i].page);
+        g_autoptr(GArray) clues = clues_of(l, dx_clues_shop);
+        g_assert_cmpstr(best_of(clues, cases[i].ask), ==, cases[i].value);
+    }
+}
+
+static void test_lines(void)
+{
+    g_assert_true(dx_is_street("Am Hang 7"));
+    g_assert_true(dx_is_street("Lange Straße"));
+    g_assert_false(dx_is_street("Ann Moor"));
+    g_assert_true(dx_has_legal_form("Bolte GmbH & Co. KG"));
+    g_assert_false(dx_has_legal_form("Sagamore"));
+    g_assert_true(dx_is_fact("Tel: 030 1234"));
+    g_assert_false(dx_is_fact("Ann Moor"));
+    g_assert_true(dx_is_title("RECHNUNG"));
+    g_assert_cmpint(dx_read_role("Bill to:"), ==, DX_ROLE_BUYER);
+    g_assert_cmpint(dx_read_role("Verkäufer"), ==, DX_ROLE_SELLER);
+    g_assert_cmpint(dx_read_role("Ship to"), ==, DX_ROLE_OTHER);
+    g_assert_cmpint(dx_read_role("Towels Ltd"), ==, DX_ROLE_NONE);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/clues/places", test_places);
+    g_test_add_func("/clues/no_places", test_no_places);
+    g_test_add_func("/clues/parties", test_parties);
+    g_test_add_func("/clues/totals", test_totals);
+    g_test_add_func("/clues/papers", test_papers);
+    g_test_add_func("/clues/shop", test_shop);
+    g_test_add_func("/clues/lines", test_lines);
+    return g_test_run();
+}
