@@ -153,7 +153,8 @@ typedef struct dx_word {
     char *text;
     double x0, y0, x1, y1;
     double em;
-    double prob; /* 1 for a text layer */
+    double prob;   /* 1 for a text layer */
+    uint32_t line; /* of print, in reading order; 0 for a text layer */
 } dx_word;
 
 typedef enum dx_text_use { DX_TEXT_AUTO, DX_TEXT_ALWAYS, DX_TEXT_NEVER } dx_text_use;

@@ -9,6 +9,7 @@
 
 #define DRAWN_DPI      200.0   /* of a PDF page without a text layer */
 #define DRAWN_SIDE_MAX 20000.0 /* pixels */
+#define CELL_GAP       1.0     /* ems between two cells of a row */
 
 /* ---- engine ------------------------------------------------------------------------- */
 
@@ -105,7 +106,8 @@ static void take_words(dx_page *p)
                          .x1 = CLAMP(words[i].x1 / (double)u.width, 0, 1),
                          .y1 = CLAMP(words[i].y1 / (double)u.height, 0, 1),
                          .em = words[i].height / 0.7 / u.height,
-                         .prob = words[i].prob };
+                         .prob = words[i].prob,
+                         .line = words[i].line };
         g_array_append_val(p->words, word);
     }
 }
@@ -310,6 +312,34 @@ json_t *dx_extract(dx_engine *engine, const dx_source *source, const dx_schema *
 
 /* ---- text ------------------------------------------------------------------------ */
 
+/* One word of a page for the result of dx_read(). */
+static json_t *show_word(const dx_page *p, const dx_word *word, const dx_box *box)
+{
+    dx_box b = dx_page_box(p, box);
+    return json_pack("{s:s, s:[f, f, f, f], s:f}", "text", word->text, "bbox", b.x0, b.y0,
+                     b.x1, b.y1, "confidence", word->prob);
+}
+
+/* A page that was read, in its reading order: columns one after the other. */
+static char *show_read(const dx_page *p, json_t *words)
+{
+    GString *text = g_string_new(NULL);
+    double aspect = p->layout->aspect;
+    for (guint i = 0; i < p->words->len; i++) {
+        const dx_word *word = &g_array_index(p->words, dx_word, i);
+        const dx_word *last = i > 0 ? word - 1 : NULL;
+        if (last != NULL && last->line != word->line)
+            g_string_append_c(text, '\n');
+        else if (last != NULL)
+            g_string_append_c(
+                text, (word->x0 - last->x1) * aspect > CELL_GAP * word->em ? '\t' : ' ');
+        g_string_append(text, word->text);
+        dx_box box = { word->x0, word->y0, word->x1, word->y1 };
+        json_array_append_new(words, show_word(p, word, &box));
+    }
+    return g_string_free(text, FALSE);
+}
+
 json_t *dx_read(dx_engine *engine, const dx_source *source, const dx_options *options,
                 GError **error)
 {
@@ -324,17 +354,16 @@ json_t *dx_read(dx_engine *engine, const dx_source *source, const dx_options *op
             return NULL;
         }
         json_t *words = json_array();
-        for (guint k = 0; k < p->layout->word_count; k++) {
-            dx_box b = dx_page_box(p, &p->layout->boxes[k]);
-            const dx_word *word =
-                &g_array_index(p->words, dx_word, p->layout->word_source[k]);
-            json_array_append_new(words, json_pack("{s:s, s:[f, f, f, f], s:f}", "text",
-                                                   word->text, "bbox", b.x0, b.y0, b.x1,
-                                                   b.y1, "confidence", word->prob));
-        }
-        json_array_append_new(pages, json_pack("{s:i, s:s, s:s, s:o}", "page", (int)i + 1,
-                                               "source", p->is_read ? "vlm" : "text",
-                                               "text", p->layout->text, "words", words));
+        g_autofree char *read = p->is_read ? show_read(p, words) : NULL;
+        for (guint k = 0; read == NULL && k < p->layout->word_count; k++)
+            json_array_append_new(
+                words,
+                show_word(p, &g_array_index(p->words, dx_word, p->layout->word_source[k]),
+                          &p->layout->boxes[k]));
+        json_array_append_new(
+            pages, json_pack("{s:i, s:s, s:s, s:o}", "page", (int)i + 1, "source",
+                             p->is_read ? "vlm" : "text", "text",
+                             read != NULL ? read : p->layout->text, "words", words));
     }
     return json_pack("{s:o}", "pages", pages);
 }

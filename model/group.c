@@ -13,9 +13,11 @@
 #include <math.h>
 
 #include "deskew.h"
+#include "order.h"
 #include "util.h"
 
 #define NONE         UINT32_MAX
+#define PIECE_GAP    1.3f /* heights between two words of one piece of a line */
 #define HEIGHT_LEAST 4.0f
 #define HEIGHT_MOST  80.0f
 
@@ -417,67 +419,32 @@ static bool find_words(grouping *g)
 
 /* ---- lines ---- */
 
-typedef struct line {
-    float y, height, x0, x1;
-    uint32_t chain;
-} line;
-
-static int compare_lines(const void *a, const void *b)
-{
-    const line *x = a, *y = b;
-    if (x->y != y->y)
-        return x->y < y->y ? -1 : 1;
-    return (x->x0 > y->x0) - (x->x0 < y->x0);
-}
-
-/* Rows by height, those at one height that do not overlap joined. */
-static size_t number_lines(grouping *g, const chains *c, line *lines)
-{
-    for (uint32_t i = 0; i < c->count; i++) {
-        uint32_t n = c->start[i + 1] - c->start[i];
-        line *l = &lines[i];
-        *l = (line){ 0, INFINITY, INFINITY, -INFINITY, i };
-        for (uint32_t k = c->start[i]; k < c->start[i + 1]; k++) {
-            const item *it = &g->word_items[c->order[k]];
-            l->y += (it->y + it->y_right) / 2 / (float)n;
-            l->height = fminf(l->height, it->height);
-            l->x0 = fminf(l->x0, it->x0);
-            l->x1 = fmaxf(l->x1, it->x1);
-        }
-    }
-    qsort(lines, c->count, sizeof *lines, compare_lines);
-    size_t count = 0;
-    line last = { 0 };
-    for (size_t i = 0; i < c->count; i++) {
-        const line *l = &lines[i];
-        float slack = 0.3f * l->height;
-        bool is_same = count > 0 &&
-                       fabsf(l->y - last.y) < 0.45f * fminf(l->height, last.height) &&
-                       (l->x0 >= last.x1 - slack || last.x0 >= l->x1 - slack);
-        if (is_same) {
-            last.x0 = fminf(last.x0, l->x0);
-            last.x1 = fmaxf(last.x1, l->x1);
-            last.height = fminf(last.height, l->height);
-        } else {
-            last = *l;
-            count++;
-        }
-        for (uint32_t k = c->start[l->chain]; k < c->start[l->chain + 1]; k++)
-            g->words[c->order[k]].line = (uint32_t)count - 1;
-    }
-    return count;
-}
-
+/* Pieces: words whose gaps are those between words; then their order. */
 static bool find_lines(grouping *g)
 {
-    static const link_rule rule = { INFINITY, 0.5f, 0.4f };
+    static const link_rule rule = { PIECE_GAP, 0.5f, 0.4f };
     chains c = { 0 };
     if (!chain_items(g->word_items, g->word_count, &rule, &c))
         return false;
-    line *lines = malloc((c.count + 1) * sizeof *lines);
-    if (lines != NULL)
-        (void)number_lines(g, &c, lines); /* the words carry the result */
-    bool is_done = lines != NULL;
+    vl_piece *pieces = malloc((c.count + 1) * sizeof *pieces);
+    uint32_t *lines = malloc((c.count + 1) * sizeof *lines);
+    bool is_done = pieces != NULL && lines != NULL;
+    for (size_t i = 0; is_done && i < c.count; i++) {
+        vl_piece p = { INFINITY, -INFINITY, 0, INFINITY };
+        for (uint32_t k = c.start[i]; k < c.start[i + 1]; k++) {
+            const item *it = &g->word_items[c.order[k]];
+            p.x0 = fminf(p.x0, it->x0);
+            p.x1 = fmaxf(p.x1, it->x1);
+            p.y += (it->y + it->y_right) / 2 / (float)(c.start[i + 1] - c.start[i]);
+            p.height = fminf(p.height, it->height);
+        }
+        pieces[i] = p;
+    }
+    is_done = is_done && vl_order_pieces(pieces, c.count, lines);
+    for (size_t i = 0; is_done && i < c.count; i++)
+        for (uint32_t k = c.start[i]; k < c.start[i + 1]; k++)
+            g->words[c.order[k]].line = lines[i];
+    free(pieces);
     free(lines);
     chains_clear(&c);
     return is_done;

@@ -173,7 +173,7 @@ typedef struct vl_word {
     float prob;               /* mean over the characters */
     float prob_min;
     uint32_t char_first, char_count; /* into vl_text_chars() */
-    uint32_t line;            /* index of its line of print */
+    uint32_t line;            /* index of its line of print, in reading order */
 } vl_word;
 
 /* Read what a vision has seen.  VL_UNSUPPORTED when the model has no text head. */
