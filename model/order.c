@@ -18,6 +18,7 @@
 #define LONG_SHARE  0.5f /* of the pieces of a column */
 #define LINES_LEAST 5u   /* of running text in a column */
 #define CROSS_SHARE 0.2f /* of the smaller column that may lie across */
+#define BAND_SHARE  0.4f /* of the width, of a heading that parts the page */
 #define BESIDE      0.5f /* of the shorter column that stands beside the other */
 #define PIECES_MOST 4000u
 
@@ -125,12 +126,31 @@ static bool find_gutter(const ordering *o, const uint32_t *index, size_t count, 
     return best > 0;
 }
 
+/* Does a piece part the page into bands?  One that lies across the gutter and is wide, or
+ * alone in its row: a caption amid two columns is neither. */
+static bool is_band(const ordering *o, const uint32_t *index, size_t count, size_t at,
+                    float x)
+{
+    const vl_piece *p = &o->pieces[index[at]];
+    float left = p->x0, right = p->x1;
+    bool is_alone = true;
+    if (p->x0 >= x || p->x1 <= x)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const vl_piece *q = &o->pieces[index[i]];
+        left = fminf(left, q->x0);
+        right = fmaxf(right, q->x1);
+        is_alone = is_alone && (i == at || fabsf(q->y - p->y) > 0.8f * p->height);
+    }
+    return is_alone || p->x1 - p->x0 >= BAND_SHARE * (right - left);
+}
+
 /* Left of x first, then right of it, either in its order; returns how many are left. */
 static size_t part(ordering *o, uint32_t *index, size_t count, float x)
 {
     size_t left = 0, right = 0;
     for (size_t i = 0; i < count; i++)
-        if (o->pieces[index[i]].x1 <= x)
+        if (o->pieces[index[i]].x0 + o->pieces[index[i]].x1 <= 2 * x)
             index[left++] = index[i];
         else
             o->spare[right++] = index[i];
@@ -149,13 +169,10 @@ static void order(ordering *o, uint32_t *index, size_t count, uint32_t depth)
         return;
     }
     for (size_t start = 0, end; start < count; start = end) {
-        const vl_piece *first = &o->pieces[index[start]];
-        bool is_across = first->x0 < x && first->x1 > x;
-        for (end = start; end < count; end++) {
-            const vl_piece *p = &o->pieces[index[end]];
-            if ((p->x0 < x && p->x1 > x) != is_across)
-                break;
-        }
+        bool is_across = is_band(o, index, count, start, x);
+        end = start + 1;
+        while (end < count && is_band(o, index, count, end, x) == is_across)
+            end++;
         if (is_across) {
             number_rows(o, index + start, end - start);
             continue;

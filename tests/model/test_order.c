@@ -2,6 +2,7 @@
  * test_order.c - pieces of lines, and the order in which they are read.
  */
 #include <glib.h>
+#include <string.h>
 
 #include "order.h"
 
@@ -72,6 +73,19 @@ static void test_columns(void)
     g_free(text);
 }
 
+/* A caption amid two columns does not part them. */
+static void test_caption(void)
+{
+    sheet s = { .count = 0 };
+    column(&s, "a", 100, 380, 100, 16);
+    column(&s, "b", 420, 700, 100, 16);
+    put(&s, "c", 385, 425, 202);
+    char *text = read_sheet(&s);
+    g_assert_true(g_str_has_prefix(text, "a "));
+    g_assert_cmpuint(strlen(text), <=, strlen("a b c b "));
+    g_free(text);
+}
+
 /* Rows stay whole where one side is of short pieces: tables, receipts, forms. */
 static void test_rows(void)
 {
@@ -128,6 +142,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/order/columns", test_columns);
+    g_test_add_func("/order/caption", test_caption);
     g_test_add_func("/order/rows", test_rows);
     g_test_add_func("/order/below", test_below);
     g_test_add_func("/order/noise", test_noise);
