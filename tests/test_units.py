@@ -39,6 +39,34 @@ class Units(unittest.TestCase):
             for option in re.findall(r"--[a-z-]+", command):
                 self.assertIn(option, done.stdout, name)
 
+    def test_the_document_reader_may_lock_itself_in(self):
+        """What the programs call must be in the filter; seccomp(2) is not in @system-service."""
+        analyze = shutil.which("systemd-analyze")
+        if analyze is None:
+            self.skipTest("no systemd-analyze here")
+        done = subprocess.run([analyze, "syscall-filter"], capture_output=True, text=True,
+                              timeout=60, check=False)
+        sets, members = {}, []
+        for line in done.stdout.splitlines():
+            if line.startswith("@"):
+                members = sets.setdefault(line.strip(), [])
+            elif line.strip() and not line.strip().startswith("#"):
+                members.append(line.strip())
+        if "@system-service" not in sets:
+            self.skipTest("systemd-analyze does not list its filters")
+
+        def calls(name):
+            return set().union(*(calls(m) if m.startswith("@") else {m} for m in sets[name]))
+        sandbox = read(os.path.join(ROOT, "pipeline", "render_sandbox.c"))
+        needed = {"seccomp", "memfd_create", "inotify_init1", "flock", "renameat2", "eventfd2"}
+        needed |= set(re.findall(r"SYS_(landlock_[a-z_]+)", sandbox))
+        self.assertGreaterEqual(len(needed), 8)
+        for name in SERVICES:
+            words = re.search(r"(?m)^SystemCallFilter=(.*)$", read(os.path.join(UNITS, name)))[1]
+            allowed = calls("@default").union(*(calls(w) if w.startswith("@") else {w}
+                                                for w in words.split()))
+            self.assertEqual(needed - allowed, set(), name)
+
     def test_systemd_accepts_them(self):
         analyze = shutil.which("systemd-analyze")
         if analyze is None:
