@@ -16,7 +16,8 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
 def documented():
-    return set(OPTION.findall(MANUAL))
+    batch = (DOC / "docvl-batch.1.scd").read_text("utf-8")
+    return set(OPTION.findall(MANUAL)) | set(OPTION.findall(batch))
 
 
 def c_number(text):
@@ -39,7 +40,8 @@ class Docs(unittest.TestCase):
     def test_help_and_manual_have_the_same_options(self):
         shown = set()
         for command in ([], ["extract"], ["read"], ["classify"], ["schema"], ["model"],
-                        ["doctor"]):
+                        ["doctor"], ["batch"], ["status"], ["retry"], ["quarantine"],
+                        ["journal"]):
             done = subprocess.run([DOCVL, *command, "--help"], capture_output=True, text=True,
                                   timeout=60, check=True)
             shown |= set(OPTION.findall(done.stdout))

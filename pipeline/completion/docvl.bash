@@ -10,7 +10,7 @@ _docvl() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local global="--model --threads --text --password --max-pages --max-bytes
         --max-pixels --max-seconds --json --quiet --help --version"
-    local commands="extract read classify schema watch config model doctor"
+    local commands="extract read classify batch status retry quarantine journal schema watch config model doctor"
     local command="" words="" i
 
     COMPREPLY=()
@@ -18,7 +18,7 @@ _docvl() {
         case ${COMP_WORDS[i]} in
         --model | --threads | --text | --password) i=$((i + 1)) ;;
         --max-pages | --max-bytes | --max-pixels | --max-seconds) i=$((i + 1)) ;;
-        extract | read | classify | schema | watch | config | model | doctor)
+        batch | status | retry | quarantine | journal | extract | read | classify | schema | watch | config | model | doctor)
             command=${COMP_WORDS[i]}
             break
             ;;
@@ -29,6 +29,13 @@ _docvl() {
     --model | -o) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
     --threads | --password | --labels) return ;;
     --max-pages | --max-bytes | --max-pixels | --max-seconds) return ;;
+    --report | --metrics-file | --journal | --lock | --config)
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return
+        ;;
+    --include | --exclude | --since | --shard | --limit | --jobs | --memory) return ;;
+    --max-time | --max-failures | --wait-lock | --older-than | --lane) return ;;
+    --summary) words="auto always never" ;;
     --format) words="json jsonl csv" ;;
     --text) words="auto always never" ;;
     --schema)
@@ -54,13 +61,29 @@ _docvl() {
     extract) words="--schema --auto -o --format --plain $global" ;;
     read) words="--boxes $global" ;;
     classify) words="--labels $global" ;;
+    batch)
+        words="-o --beside --schema --auto --labels --format --plain --recursive --include
+            --exclude --from0 --since --shard --limit --jobs --memory --max-time --fail-fast
+            --max-failures --force --dry-run --report --summary --metrics-file --journal
+            --lock --wait-lock --config $global"
+        ;;
+    status | retry) words="--journal -o --lane --all $global" ;;
+    quarantine)
+        words="--journal -o --lane --all $global"
+        [ "$prev" = quarantine ] && words="list show release"
+        ;;
+    journal)
+        words="--journal -o --lane --older-than $global"
+        [ "$prev" = journal ] && words="export prune"
+        ;;
     schema) [ "$prev" = schema ] && words="list show check" || words=$global ;;
     watch) words=$global ;;
     config) [ "$prev" = config ] && words="check show keys" || words=$global ;;
     model) [ "$prev" = model ] && words="info" || words=$global ;;
     doctor) words=$global ;;
     esac
-    if [[ $cur == -* || $command == "" || $prev == schema || $prev == config || $prev == model ]]; then
+    if [[ $cur == -* || $command == "" || $prev == schema || $prev == quarantine ||
+        $prev == journal || $prev == config || $prev == model ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
