@@ -5,6 +5,7 @@
  * list, so a state is two indices and a depth, whatever the page holds.
  */
 #include "answer.h"
+#include "prompt.h"
 
 #include <math.h>
 #include <string.h>
@@ -292,7 +293,7 @@ static vl_step on_next(void *user, uint32_t *mask, int32_t *forced, size_t force
         m->is_sampled = TRUE;
         return allow_tokens(m, mask);
     }
-    *forced_count = vl_tokenize(m->model, m->forced->str, m->forced->len, forced, forced_max);
+    *forced_count = dx_tokenize(m->model, m->forced->str, m->forced->len, forced, forced_max);
     if (*forced_count > forced_max)
         return VL_STEP_FAIL;
     gboolean is_list = m->form->list != NULL && m->values->len == 0 && m->typed->len == 0;
@@ -437,7 +438,7 @@ gboolean dx_answer_score(const vl_model *model, vl_context *context, const char 
     g_autofree float *first = g_memdup2(vl_context_logits(context), vocab * sizeof(float));
     for (guint i = 0; i < count; i++) {
         int32_t ids[64];
-        size_t n = vl_tokenize(model, texts[i], strlen(texts[i]), ids, 63);
+        size_t n = dx_tokenize(model, texts[i], strlen(texts[i]), ids, 63);
         n = MIN(n, 63);
         ids[n++] = vl_token_special(model, VL_TOKEN_EOS);
         const float *logits = first;

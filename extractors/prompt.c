@@ -13,14 +13,23 @@ struct dx_session {
     gboolean has_picture;
 };
 
+size_t dx_tokenize(const vl_model *model, const char *text, size_t bytes, int32_t *ids,
+                   size_t ids_max)
+{
+    size_t count = vl_tokenize(model, text, bytes, ids, ids_max);
+    if (count == SIZE_MAX)
+        g_error("no memory for the tokens of %zu bytes", bytes);
+    return count;
+}
+
 static void add_text(const vl_model *model, GArray *ids, const char *text)
 {
     gsize bytes = strlen(text);
-    size_t n = vl_tokenize(model, text, bytes, NULL, 0);
+    size_t n = dx_tokenize(model, text, bytes, NULL, 0);
     guint at = ids->len;
     g_array_set_size(ids, at + (guint)n);
     if (n > 0)
-        vl_tokenize(model, text, bytes, &g_array_index(ids, int32_t, at), n);
+        dx_tokenize(model, text, bytes, &g_array_index(ids, int32_t, at), n);
 }
 
 static void add_special(const vl_model *model, GArray *ids, vl_special which)
@@ -81,15 +90,15 @@ vl_context *dx_session_context(dx_session *s)
  * sums up to at the bottom. */
 static char *shortened(const vl_model *model, const char *text)
 {
-    if (vl_tokenize(model, text, strlen(text), NULL, 0) <= DX_TEXT_TOKENS_MAX)
+    if (dx_tokenize(model, text, strlen(text), NULL, 0) <= DX_TEXT_TOKENS_MAX)
         return g_strdup(text);
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
     guint count = g_strv_length(lines), head = 0, tail = count;
     size_t used = 0;
     for (; head < count && used < DX_TEXT_TOKENS_MAX * 3 / 5; head++)
-        used += vl_tokenize(model, lines[head], strlen(lines[head]), NULL, 0) + 1;
+        used += dx_tokenize(model, lines[head], strlen(lines[head]), NULL, 0) + 1;
     for (; tail > head && used < DX_TEXT_TOKENS_MAX; tail--)
-        used += vl_tokenize(model, lines[tail - 1], strlen(lines[tail - 1]), NULL, 0) + 1;
+        used += dx_tokenize(model, lines[tail - 1], strlen(lines[tail - 1]), NULL, 0) + 1;
     GString *out = g_string_new(NULL);
     for (guint i = 0; i < count; i++)
         if (i < head || i >= tail)

@@ -19,4 +19,9 @@ vl_context *dx_session_context(dx_session *session);
 gboolean dx_session_ask(dx_session *session, const char *page_text, const char *question,
                         GError **error);
 
+/* vl_tokenize(), but without memory it ends the process, as GLib does: fewer tokens would be
+ * another question, and the answer would not show it. */
+size_t dx_tokenize(const vl_model *model, const char *text, size_t bytes, int32_t *ids,
+                   size_t ids_max);
+
 #endif

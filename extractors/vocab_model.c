@@ -3,11 +3,12 @@
  * the grammar need no model.
  */
 #include "grammar.h"
+#include "prompt.h"
 
 static size_t tokenize(const void *user, const char *text, size_t bytes, int32_t *ids,
                        size_t ids_max)
 {
-    return vl_tokenize(user, text, bytes, ids, ids_max);
+    return dx_tokenize(user, text, bytes, ids, ids_max);
 }
 
 static void release(void *user)

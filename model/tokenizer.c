@@ -486,6 +486,7 @@ typedef struct scratch {
     symbol *symbols;
     candidate *heap;
     size_t room, heap_used;
+    bool is_short; /* of memory */
 } scratch;
 
 typedef struct output {
@@ -563,9 +564,8 @@ static void encode_word(const vl_tokenizer *t, scratch *s, const uint8_t *p, siz
                         output *out)
 {
     if (!scratch_grow(s, bytes)) {
-        /* Single bytes are a valid, if long, way to write any word. */
-        for (size_t i = 0; i < bytes; i++)
-            put(out, t->byte_ids[p[i]]);
+        /* Single bytes would be a valid way to write any word, and get another answer. */
+        s->is_short = true;
         return;
     }
     uint32_t count = (uint32_t)bytes;
@@ -631,5 +631,5 @@ size_t vl_tokenizer_encode(const vl_tokenizer *t, const char *text, size_t bytes
     }
     free(e.scratch.symbols);
     free(e.scratch.heap);
-    return e.out.count;
+    return e.scratch.is_short ? SIZE_MAX : e.out.count;
 }

@@ -107,7 +107,8 @@ int32_t vl_token_special(const vl_model *model, vl_special which);
 
 /* Tokenise UTF-8 text (invalid bytes are kept as bytes; special tokens in the
  * text are NOT recognised, so page text cannot forge them).  Writes at most
- * `ids_max` ids and returns the number the text has; ids may be NULL to count. */
+ * `ids_max` ids and returns the number the text has; ids may be NULL to count.
+ * SIZE_MAX: no memory. */
 size_t vl_tokenize(const vl_model *model, const char *text, size_t text_bytes,
                    int32_t *ids, size_t ids_max);
 
