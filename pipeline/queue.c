@@ -147,21 +147,27 @@ static char *pid_space(void)
     return g_strdelimit(g_strdup(link != NULL ? link : "pid"), "/", '_');
 }
 
-/* boot/space/pid/start */
+/* boot/space/pid/start; made anew in a child that goes on without exec. */
 const char *dp_worker_self(void)
 {
+    static GMutex lock;
     static char *self;
-    if (g_once_init_enter(&self)) {
+    static pid_t owner;
+    g_mutex_lock(&lock);
+    if (owner != getpid()) {
         guint64 ticks = 0;
         (void)start_time((long)getpid(),
                          &ticks); /* 0 matches nothing: the lease counts */
         g_autofree char *boot = boot_id();
         g_autofree char *space = pid_space();
-        char *made = g_strdup_printf("%s/%s/%ld/%" G_GUINT64_FORMAT, boot, space,
-                                     (long)getpid(), ticks);
-        g_once_init_leave(&self, made);
+        /* The one before is not freed: somebody may hold it. */
+        self = g_strdup_printf("%s/%s/%ld/%" G_GUINT64_FORMAT, boot, space,
+                               (long)getpid(), ticks);
+        owner = getpid();
     }
-    return self;
+    const char *made = self;
+    g_mutex_unlock(&lock);
+    return made;
 }
 
 gboolean dp_worker_is_same_boot(const char *worker)
