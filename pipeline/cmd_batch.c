@@ -101,7 +101,8 @@ static void hook_failed(void *user, const dp_doc *doc)
     batch *b = user;
     gboolean is_temporary =
         doc->state != DP_STATE_FAILED && doc->state != DP_STATE_QUARANTINED;
-    if (!is_temporary)
+    /* What an action of routing could not do leaves a good result alone. */
+    if (!is_temporary && *doc->status == '\0')
         publish_failure(b, doc->origin, doc->target, doc->code, doc->reason);
     g_mutex_lock(&b->lock_rows);
     dp_row *row = g_hash_table_lookup(b->by_id, &doc->id);
