@@ -16,8 +16,9 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
 def documented():
-    batch = (DOC / "docvl-batch.1.scd").read_text("utf-8")
-    return set(OPTION.findall(MANUAL)) | set(OPTION.findall(batch))
+    pages = [MANUAL] + [(DOC / f"docvl-{name}.1.scd").read_text("utf-8")
+                        for name in ("batch", "route")]
+    return {option for page in pages for option in OPTION.findall(page)}
 
 
 def c_number(text):
@@ -41,7 +42,7 @@ class Docs(unittest.TestCase):
         shown = set()
         for command in ([], ["extract"], ["read"], ["classify"], ["schema"], ["model"],
                         ["doctor"], ["batch"], ["status"], ["retry"], ["quarantine"],
-                        ["journal"]):
+                        ["journal"], ["route"]):
             done = subprocess.run([DOCVL, *command, "--help"], capture_output=True, text=True,
                                   timeout=60, check=True)
             shown |= set(OPTION.findall(done.stdout))

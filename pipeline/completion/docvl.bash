@@ -10,7 +10,7 @@ _docvl() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local global="--model --threads --text --password --max-pages --max-bytes
         --max-pixels --max-seconds --json --quiet --help --version"
-    local commands="extract read classify batch status retry quarantine journal schema watch config model doctor"
+    local commands="extract read classify batch status retry quarantine journal schema watch route config model doctor"
     local command="" words="" i
 
     COMPREPLY=()
@@ -18,7 +18,7 @@ _docvl() {
         case ${COMP_WORDS[i]} in
         --model | --threads | --text | --password) i=$((i + 1)) ;;
         --max-pages | --max-bytes | --max-pixels | --max-seconds) i=$((i + 1)) ;;
-        batch | status | retry | quarantine | journal | extract | read | classify | schema | watch | config | model | doctor)
+        batch | status | retry | quarantine | journal | extract | read | classify | schema | watch | route | config | model | doctor)
             command=${COMP_WORDS[i]}
             break
             ;;
@@ -78,6 +78,7 @@ _docvl() {
         ;;
     schema) [ "$prev" = schema ] && words="list show check" || words=$global ;;
     watch) words=$global ;;
+    route) words="--explain --dry-run --test --force --document $global" ;;
     config) [ "$prev" = config ] && words="check show keys" || words=$global ;;
     model) [ "$prev" = model ] && words="info" || words=$global ;;
     doctor) words=$global ;;

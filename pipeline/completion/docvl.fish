@@ -4,7 +4,7 @@ function __docvl_schemas
     docvl schema list 2>/dev/null | string replace -r '\s.*' ''
 end
 
-set -l commands extract read classify batch status retry quarantine journal schema watch config model doctor
+set -l commands extract read classify batch status retry quarantine journal schema watch route config model doctor
 set -l none "not __fish_seen_subcommand_from $commands"
 
 complete -c docvl -l model -r -a '(__fish_complete_directories)' -d 'Folder of the model'
@@ -30,6 +30,7 @@ complete -c docvl -n $none -f -a quarantine -d 'Documents that were given up'
 complete -c docvl -n $none -f -a journal -d 'The journal itself'
 complete -c docvl -n $none -f -a schema -d 'List, show or check schemas'
 complete -c docvl -n $none -f -a watch -d 'Look after folders'
+complete -c docvl -n $none -f -a route -d 'Take documents through the rules'
 complete -c docvl -n $none -f -a config -d 'Check or show configuration files'
 complete -c docvl -n $none -f -a model -d 'Describe the model'
 complete -c docvl -n $none -f -a doctor -d 'Check the installation'
@@ -81,6 +82,12 @@ complete -c docvl -n $look -l all -d 'All of them'
 complete -c docvl -n '__fish_seen_subcommand_from journal' -l older-than -x -d 'Done for so long'
 complete -c docvl -n '__fish_seen_subcommand_from quarantine' -f -a 'list show release'
 complete -c docvl -n '__fish_seen_subcommand_from journal' -f -a 'export prune'
+set -l route '__fish_seen_subcommand_from route'
+complete -c docvl -n $route -l explain -d 'Every rule, and why'
+complete -c docvl -n $route -l dry-run -d 'Say what would be done'
+complete -c docvl -n $route -l test -d 'Run the examples'
+complete -c docvl -n $route -l force -d 'Again, even when it was done'
+complete -c docvl -n $route -l document -r -d 'Document of the result'
 
 set -l actions 'not __fish_seen_subcommand_from list show check'
 complete -c docvl -n "__fish_seen_subcommand_from schema; and $actions" -f -a 'list show check'
