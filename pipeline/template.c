@@ -259,12 +259,12 @@ dp_template *dp_template_new(const char *text, dp_template_kind kind, GError **e
     g_autofree char *whole = g_strconcat(text, is_folder ? "{@file}" : "", NULL);
     if (!parse_parts(t, whole, error))
         return NULL;
-    if (kind == DP_TEMPLATE_PATH && !check_folders(t, text, error))
-        return NULL;
     if (kind == DP_TEMPLATE_NAME && has_literal_slash(t)) {
         fail(error, DP_ROUTE_CONFIG, "the name \"%s\" has a slash", text);
         return NULL;
     }
+    if (kind != DP_TEMPLATE_LINE && !check_folders(t, text, error))
+        return NULL;
     return g_steal_pointer(&t);
 }
 

@@ -128,6 +128,8 @@ static const struct {
     { "a//b", DP_TEMPLATE_PATH, "empty part" },
     { "a\nb", DP_TEMPLATE_PATH, "control character" },
     { "a/b", DP_TEMPLATE_NAME, "has a slash" },
+    { ".", DP_TEMPLATE_NAME, "\"..\"" },
+    { "..", DP_TEMPLATE_NAME, "\"..\"" },
     { "{a:%Y/%m}", DP_TEMPLATE_NAME, "has a slash" },
     { "\xff", DP_TEMPLATE_LINE, "not UTF-8" },
 };
