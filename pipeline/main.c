@@ -266,5 +266,9 @@ int main(int argc, char **argv)
         dp_message(&app, "error", "%s", error->message);
         return DP_EXIT_USAGE;
     }
-    return run_command(&app, argc, argv);
+    int code = run_command(&app, argc, argv);
+    g_free(app.model_dir);
+    g_free(app.text);
+    g_strfreev(app.passwords);
+    return code;
 }
