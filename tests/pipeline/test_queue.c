@@ -3,6 +3,7 @@
  */
 #include "queue.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
@@ -242,7 +243,7 @@ static void test_dead_worker(fixture *f, gconstpointer unused)
     dp_queue_free(f->queue);
     f->queue = NULL;
     int ready[2];
-    g_assert_cmpint(pipe(ready), ==, 0);
+    g_assert_cmpint(pipe2(ready, O_CLOEXEC), ==, 0);
     pid_t child = fork();
     g_assert_cmpint(child, >=, 0);
     if (child == 0) {
