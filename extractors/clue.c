@@ -24,7 +24,7 @@ void dx_clue_add(GArray *clues, const char *ask, const char *raw, const char *va
 {
     if (raw == NULL || *raw == '\0')
         return;
-    dx_clue clue = { ask, g_strdup(raw), g_strdup(value), NULL, *box, score, 0 };
+    dx_clue clue = { ask, g_strdup(raw), g_strdup(value), NULL, *box, score, 0, 0 };
     g_array_append_val(clues, clue);
 }
 
@@ -57,4 +57,18 @@ double dx_mark_score(const dx_scene *scene, const char *ask, gsize start, gsize 
                                        start, end));
     }
     return best;
+}
+
+double dx_seen(const dx_layout *layout, const GArray *words, const dx_box *box)
+{
+    double seen = 1;
+    for (guint i = 0; i < layout->word_count; i++) {
+        const dx_box *b = &layout->boxes[i];
+        double x = (b->x0 + b->x1) / 2, y = (b->y0 + b->y1) / 2;
+        guint source = layout->word_source[i];
+        if (x >= box->x0 && x <= box->x1 && y >= box->y0 && y <= box->y1 &&
+            source < words->len)
+            seen *= CLAMP(g_array_index(words, dx_word, source).prob, 0, 1);
+    }
+    return seen;
 }

@@ -20,6 +20,7 @@ typedef struct dx_clue {
     dx_box box;
     double score;
     uint32_t page; /* 0: the page that is being read */
+    double seen;   /* how surely its print was read; 0: ask the page */
 } dx_clue;
 
 /* Printed labels of the asked fields: the schema's, found on this page.  Where labels of
@@ -35,7 +36,8 @@ typedef struct dx_scene {
     const dx_context *context;
     const dx_places *marks;
     gboolean is_first_page;
-    gboolean is_read; /* off the picture */
+    gboolean is_read;    /* off the picture */
+    const GArray *words; /* of dx_word, what the layout was made from */
 } dx_scene;
 
 GArray *dx_clues_new(void);
@@ -47,6 +49,9 @@ void dx_clue_parts(GArray *clues, json_t *parts);
 /* The clue for a piece of the text. */
 void dx_clue_span(GArray *clues, const dx_layout *layout, const char *ask, gsize start,
                   gsize end, double score);
+
+/* How surely the print inside a box was read: the product of its words' probabilities. */
+double dx_seen(const dx_layout *layout, const GArray *words, const dx_box *box);
 
 /* How well [start, end) stands to the labels of a field, 0..1; 0 for a field that is not
  * asked. */

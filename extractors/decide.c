@@ -27,6 +27,7 @@ typedef struct option {
     json_t *parts;
     uint32_t page;
     gboolean is_read; /* off the picture */
+    double seen;      /* how surely its print was read; 1 for a text layer */
     gboolean reads;
 } option;
 
@@ -139,6 +140,7 @@ static option *option_for(GArray *options, const dx_work *w, const dx_leaf *l,
         o.form = WORTH_FORM;
     if (reads && l->kind == DX_KIND_AMOUNT)
         o.form = has_cents(raw) ? WORTH_FORM : WORTH_BARE;
+    o.seen = p->is_read && p->layout != NULL ? dx_seen(p->layout, p->words, box) : 1;
     g_array_append_val(options, o);
     return &g_array_index(options, option, options->len - 1);
 }
@@ -168,6 +170,8 @@ void dx_hear_clues(GArray *options, const dx_work *w, const dx_page *p, const dx
         if (strcmp(c->ask, l->ask) != 0)
             continue;
         option *o = option_for(options, w, l, c->raw, c->value, &c->box, p);
+        if (c->seen > 0 && o->clue == 0 && o->label == 0 && o->answer == 0)
+            o->seen = c->seen;
         o->clue = o->clue == 0 ? c->score : MAX(o->clue, c->score);
         if (o->parts == NULL)
             o->parts = json_incref(c->parts);
@@ -226,8 +230,8 @@ json_t *dx_decide(GArray *options, const dx_leaf *l, json_t **parts)
         *parts = json_incref(best->parts);
     double margin = MIN(most - MAX(next, 0), 4);
     double confidence = 1 / (1 + exp(-(0.5 * (most - 2.5) + 0.6 * margin - 0.6)));
-    if (best->is_read)
-        confidence *= 0.95;
+    /* A value is right when it was chosen rightly and its print was read rightly. */
+    confidence *= best->seen;
     return dx_leaf_new(best->page, best->is_read, best->value, best->raw, &best->box,
                        CLAMP(confidence, 0.01, 0.99));
 }

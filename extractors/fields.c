@@ -88,7 +88,9 @@ static gboolean is_asked(const GArray *leaves, const char *ask)
 static GArray *clues_of(dx_work *w, const dx_page *p, const dx_places *marks)
 {
     GArray *clues = dx_clues_new();
-    dx_scene scene = { p->layout, &w->learnt, marks, p->number == 1, p->is_read };
+    dx_scene scene = {
+        p->layout, &w->learnt, marks, p->number == 1, p->is_read, p->words
+    };
     if (is_asked(w->leaves, "seller_name"))
         dx_clues_parties(&scene, clues);
     if (is_asked(w->leaves, "gross_total") || is_asked(w->leaves, "total"))
@@ -180,7 +182,9 @@ static json_t *row_leaf(const dx_work *w, const dx_page *p, const dx_leaf *l,
     dx_box box;
     g_autoptr(GArray) boxes = dx_layout_span(p->layout, start, end, &box);
     box = dx_page_box(p, &box);
-    double confidence = sqrt(v->prob) * (p->is_read ? 0.95 : 1) * (reads ? 1 : 0.3);
+    double confidence = sqrt(v->prob) *
+                        (p->is_read ? dx_seen(p->layout, p->words, &box) : 1) *
+                        (reads ? 1 : 0.3);
     return dx_leaf_new(p->number, p->is_read, reads ? value : v->text, v->text, &box,
                        CLAMP(confidence, 0.01, 0.99));
 }
@@ -229,11 +233,16 @@ static json_t *table_row(const dx_work *w, const dx_page *p, const dx_list_leaf 
                          ? dx_leaf_new(p->number, p->is_read, value, v->text, &v->box, 1)
                          : dx_null_leaf());
     }
-    double confidence = row_confidence(row) * (p->is_read ? 0.95 : 1);
-    const char *key;
-    json_t *leaf;
-    json_object_foreach(row, key, leaf) if (!dx_is_null(leaf))
-        json_object_set_new(leaf, "confidence", json_real(confidence));
+    double confidence = row_confidence(row);
+    for (guint i = 0; i < columns; i++) {
+        const dx_leaf *l = &g_array_index(list->leaves, dx_leaf, i);
+        json_t *leaf = dx_field_get(row, l->path);
+        const dx_table_value *v =
+            &g_array_index(t->values, dx_table_value, r * columns + i);
+        double seen = p->is_read ? dx_seen(p->layout, p->words, &v->box) : 1;
+        if (!dx_is_null(leaf))
+            json_object_set_new(leaf, "confidence", json_real(confidence * seen));
+    }
     return row;
 }
 
@@ -284,7 +293,9 @@ static guint take_table(dx_work *w, const dx_page *p, dx_list_leaf *list,
     g_autofree dx_kind *kinds = g_new0(dx_kind, list->leaves->len);
     for (guint i = 0; i < list->leaves->len; i++)
         kinds[i] = g_array_index(list->leaves, dx_leaf, i).kind;
-    dx_scene scene = { p->layout, &w->learnt, places, p->number == 1, p->is_read };
+    dx_scene scene = {
+        p->layout, &w->learnt, places, p->number == 1, p->is_read, p->words
+    };
     g_autoptr(dx_table) t = dx_table_find(&scene, kinds, column_named(list, amounts),
                                           column_named(list, names), list->columns);
     if (t == NULL)

@@ -33,6 +33,7 @@ typedef struct item {
     char *raw;
     uint32_t page;
     gboolean is_read;
+    double seen;
     int64_t micro;
     dx_box box;
     double lean[ROLES];
@@ -442,6 +443,7 @@ static GArray *find_items(const dx_scene *s, uint32_t page)
         g_autoptr(GArray) boxes = dx_layout_span(l, c->start, c->end, &it.box);
         it.page = page;
         it.is_read = s->is_read;
+        it.seen = s->words != NULL ? dx_seen(l, s->words, &it.box) : 1;
         it.raw = g_strdelimit(g_steal_pointer(&span), "\t\n", ' ');
         if (boxes->len > 0)
             g_array_append_val(items, it);
@@ -584,7 +586,9 @@ static void largest_first(GArray *items)
 static void add_item(GArray *clues, const char *ask, const item *it, double score)
 {
     dx_clue_add(clues, ask, it->raw, NULL, &it->box, score);
-    g_array_index(clues, dx_clue, clues->len - 1).page = it->page;
+    dx_clue *clue = &g_array_index(clues, dx_clue, clues->len - 1);
+    clue->page = it->page;
+    clue->seen = it->seen;
 }
 
 /* The sum after rounding is the one that is paid. */
@@ -690,8 +694,10 @@ GArray *dx_clues_totals(dx_totals *t, uint32_t page)
     }
     for (guint i = 0; i < t->clues->len; i++) {
         const dx_clue *c = &g_array_index(t->clues, dx_clue, i);
-        if (c->page == page)
-            dx_clue_add(clues, c->ask, c->raw, c->value, &c->box, c->score);
+        if (c->page != page)
+            continue;
+        dx_clue_add(clues, c->ask, c->raw, c->value, &c->box, c->score);
+        g_array_index(clues, dx_clue, clues->len - 1).seen = c->seen;
     }
     return clues;
 }

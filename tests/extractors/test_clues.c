@@ -79,7 +79,7 @@ static GArray *clues_of(const dx_layout *l, void (*find)(const dx_scene *, GArra
     dx_context_learn(&context, l->text, l->bytes);
     g_autoptr(GPtrArray) none = g_ptr_array_new();
     dx_places places = { no_asks, none };
-    dx_scene scene = { l, &context, &places, TRUE, FALSE };
+    dx_scene scene = { l, &context, &places, TRUE, FALSE, NULL };
     GArray *clues = dx_clues_new();
     find(&scene, clues);
     return clues;
@@ -150,7 +150,7 @@ static void test_totals(void)
         dx_context_learn(&context, l->text, l->bytes);
         g_autoptr(GPtrArray) none = g_ptr_array_new();
         dx_places places = { no_asks, none };
-        dx_scene scene = { l, &context, &places, TRUE, FALSE };
+        dx_scene scene = { l, &context, &places, TRUE, FALSE, NULL };
         g_autoptr(dx_totals) totals = dx_totals_new();
         dx_totals_add(totals, &scene, 1);
         g_autoptr(GArray) clues = dx_clues_totals(totals, 1);

@@ -22,7 +22,7 @@ static dx_table *find(const dx_layout *l, const GArray *before)
     dx_context context = { 0 };
     dx_context_learn(&context, l->text, l->bytes);
     dx_places marks = { asks, places };
-    dx_scene scene = { l, &context, &marks, TRUE, FALSE };
+    dx_scene scene = { l, &context, &marks, TRUE, FALSE, NULL };
     return dx_table_find(&scene, kinds, 3, 0, before);
 }
 
