@@ -96,13 +96,30 @@ static char *slice(const dx_page *p, gsize start, gsize end)
     return g_strdelimit(text, "\t\n", ' ');
 }
 
+static gboolean is_inside(const GArray *spans, const dx_candidate *c)
+{
+    for (guint i = 0; i < spans->len; i++) {
+        const dx_candidate *s = &g_array_index(spans, dx_candidate, i);
+        if (c->start < s->end && c->end > s->start)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static void add_typed(dx_choices *out, const dx_work *w, const dx_page *p,
                       const dx_leaf *l, const GArray *labels)
 {
     g_autoptr(GArray) found =
         dx_find_candidates(l->kind, p->layout->text, p->layout->bytes, &w->learnt);
+    /* the groups of an account number read as tax numbers too */
+    g_autoptr(GArray) accounts = l->kind == DX_KIND_VAT_ID
+                                     ? dx_find_candidates(DX_KIND_IBAN, p->layout->text,
+                                                          p->layout->bytes, &w->learnt)
+                                     : g_array_new(FALSE, FALSE, sizeof(dx_candidate));
     for (guint i = 0; i < found->len; i++) {
         const dx_candidate *c = &g_array_index(found, dx_candidate, i);
+        if (is_inside(accounts, c))
+            continue;
         g_autofree char *text = slice(p, c->start, c->end);
         dx_choices_add(out, text, c->start, c->end,
                        weight_of(p, labels, c->start, c->end));

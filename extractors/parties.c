@@ -182,8 +182,16 @@ static void add_tax_numbers(const dx_scene *s, GArray *clues, const GArray *all,
     const dx_layout *l = s->layout;
     g_autoptr(GArray) found =
         dx_find_candidates(DX_KIND_VAT_ID, l->text, l->bytes, s->context);
+    g_autoptr(GArray) accounts =
+        dx_find_candidates(DX_KIND_IBAN, l->text, l->bytes, s->context);
     for (guint i = 0; i < found->len; i++) {
         const dx_candidate *c = &g_array_index(found, dx_candidate, i);
+        gboolean is_account = FALSE;
+        for (guint k = 0; k < accounts->len && !is_account; k++)
+            is_account = c->start < g_array_index(accounts, dx_candidate, k).end &&
+                         c->end > g_array_index(accounts, dx_candidate, k).start;
+        if (is_account)
+            continue;
         dx_box box;
         g_autoptr(GArray) boxes = dx_layout_span(l, c->start, c->end, &box);
         double seller = 0, nearest = 12;
