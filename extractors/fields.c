@@ -317,6 +317,42 @@ static guint take_table(dx_work *w, const dx_page *p, dx_list_leaf *list,
     return t->row_count;
 }
 
+/* Taxes stated in lines of their own, where no table has them. */
+static guint take_tax_lines(dx_work *w, const dx_page *p, const dx_list_leaf *list,
+                            const dx_places *places)
+{
+    static const char *const names[] = { "rate", "taxable_amount", "tax_amount" };
+    if (!is_asked(list->leaves, "rate") || !is_asked(list->leaves, "tax_amount"))
+        return 0;
+    dx_scene scene = {
+        p->layout, &w->learnt, places, p->number == 1, p->is_read, p->words
+    };
+    g_autoptr(GArray) found = dx_tax_lines(&scene);
+    json_t *rows = dx_field_get(w->fields, list->path);
+    for (guint r = 0; r < found->len; r++) {
+        const dx_tax_line *t = &g_array_index(found, dx_tax_line, r);
+        const char *const raws[] = { t->rate, t->taxable, t->tax };
+        double seen = p->is_read ? dx_seen(p->layout, p->words, &t->box) : 1;
+        json_t *row = json_object();
+        for (guint i = 0; i < list->leaves->len; i++) {
+            const dx_leaf *l = &g_array_index(list->leaves, dx_leaf, i);
+            json_t *leaf = dx_null_leaf();
+            for (gsize k = 0; k < G_N_ELEMENTS(names); k++) {
+                g_autofree char *value = NULL;
+                if (strcmp(l->ask, names[k]) != 0 || raws[k] == NULL ||
+                    !dx_leaf_value(w, l, raws[k], &value))
+                    continue;
+                json_decref(leaf);
+                leaf = dx_leaf_new(p->number, p->is_read, value, raws[k], &t->box,
+                                   (t->taxable != NULL ? ROW_HOLDS : ROW_UNKNOWN) * seen);
+            }
+            dx_field_put(row, l->path, leaf);
+        }
+        json_array_append_new(rows, row);
+    }
+    return found->len;
+}
+
 gboolean dx_ask_list(dx_work *w, dx_session *session, const dx_page *p,
                      dx_list_leaf *list, GError **error)
 {
@@ -326,7 +362,8 @@ gboolean dx_ask_list(dx_work *w, dx_session *session, const dx_page *p,
     /* A table with headings is read off its columns; the model reads what has none.  A
      * table that went on from the page before ends where it ends. */
     gboolean goes_on = list->columns != NULL;
-    if (take_table(w, p, list, marks) > 0 || goes_on)
+    if (take_table(w, p, list, marks) > 0 || goes_on ||
+        take_tax_lines(w, p, list, marks) > 0)
         return TRUE;
     gboolean is_ok =
         ask(w, session, p, list->leaves, list_name(list->path), NULL, marks, &a, error);

@@ -34,6 +34,15 @@ dx_table *dx_table_find(const dx_scene *scene, const dx_kind *kinds, gint amount
 void dx_table_free(dx_table *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_table, dx_table_free)
 
+/* A line that states a tax: "VAT 20 % on 553.50: 110.70". */
+typedef struct dx_tax_line {
+    char *rate, *taxable, *tax; /* as printed; taxable may be NULL */
+    dx_box box;
+} dx_tax_line;
+/* GArray of dx_tax_line: rows with a word for tax, one rate, and amounts of which the last
+ * is the tax; where two stand, the rate must hold (totals.c).  The caller owns it. */
+GArray *dx_tax_lines(const dx_scene *scene);
+
 /* TRUE for words that name a sum ("Total", "zzgl. MwSt") and not a thing (totals.c). */
 gboolean dx_names_sum(const char *text);
 

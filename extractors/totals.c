@@ -701,3 +701,93 @@ GArray *dx_clues_totals(dx_totals *t, uint32_t page)
     }
     return clues;
 }
+
+/* ---- lines that state a tax ---------------------------------------------------------- */
+
+static void tax_line_clear(gpointer data)
+{
+    dx_tax_line *t = data;
+    g_free(t->rate);
+    g_free(t->taxable);
+    g_free(t->tax);
+}
+
+/* Candidates of a kind inside one line that do not overlap each other: the longest of each
+ * place.  `from` holds the ends of the spans taken so far. */
+static GArray *spans_of(const char *line, dx_kind kind, const dx_context *context)
+{
+    g_autoptr(GArray) found = dx_find_candidates(kind, line, strlen(line), context);
+    GArray *kept = g_array_new(FALSE, FALSE, sizeof(dx_candidate));
+    gsize last = 0;
+    for (guint i = 0; i < found->len; i++) {
+        dx_candidate c = g_array_index(found, dx_candidate, i);
+        g_autofree char *raw = g_strndup(line + c.start, c.end - c.start);
+        gboolean is_rate = strchr(raw, '%') != NULL;
+        if (c.start < last || is_rate != (kind == DX_KIND_PERCENT) ||
+            (kind == DX_KIND_AMOUNT && is_percent(line, c.end)))
+            continue;
+        last = c.end;
+        c.value = NULL;
+        g_array_append_val(kept, c);
+    }
+    return kept;
+}
+
+static char *piece(const char *line, const GArray *spans, guint i)
+{
+    const dx_candidate *c = &g_array_index(spans, dx_candidate, i);
+    return g_strndup(line + c->start, c->end - c->start);
+}
+
+static gboolean read_micro(const char *raw, dx_kind kind, const dx_context *context,
+                           int64_t *micro)
+{
+    g_autofree char *value = NULL;
+    return dx_normalize(kind, raw, context, &value, NULL) &&
+           dx_amount_parse(value, micro);
+}
+
+static gboolean read_tax_line(const dx_scene *s, const char *line, dx_tax_line *out)
+{
+    int bits = bits_of(line);
+    g_autoptr(GArray) rates = spans_of(line, DX_KIND_PERCENT, s->context);
+    g_autoptr(GArray) amounts = spans_of(line, DX_KIND_AMOUNT, s->context);
+    if (!(bits & W_TAX) || (bits & (W_GROSS | W_WITH | W_WITHOUT | W_OTHER)) ||
+        rates->len != 1 || amounts->len < 1 || amounts->len > 2)
+        return FALSE;
+    g_autofree char *rate = piece(line, rates, 0);
+    g_autofree char *tax = piece(line, amounts, amounts->len - 1);
+    g_autofree char *taxable = amounts->len == 2 ? piece(line, amounts, 0) : NULL;
+    int64_t r, t, b;
+    if (!read_micro(rate, DX_KIND_PERCENT, s->context, &r) ||
+        !read_micro(tax, DX_KIND_AMOUNT, s->context, &t))
+        return FALSE;
+    gboolean holds = taxable == NULL ||
+                     (read_micro(taxable, DX_KIND_AMOUNT, s->context, &b) &&
+                      fabs((double)b * ((double)r / 1e6) / 100 - (double)t) < 30000);
+    if (!holds)
+        return FALSE;
+    *out = (dx_tax_line){
+        g_steal_pointer(&rate), g_steal_pointer(&taxable), g_steal_pointer(&tax), { 0 }
+    };
+    return TRUE;
+}
+
+GArray *dx_tax_lines(const dx_scene *s)
+{
+    GArray *out = g_array_new(FALSE, TRUE, sizeof(dx_tax_line));
+    g_array_set_clear_func(out, tax_line_clear);
+    const dx_layout *l = s->layout;
+    for (gsize at = 0; at < l->bytes && out->len < DX_TABLE_ROWS_MAX;) {
+        const char *newline = memchr(l->text + at, '\n', l->bytes - at);
+        gsize end = newline != NULL ? (gsize)(newline - l->text) : l->bytes;
+        g_autofree char *line = g_strndup(l->text + at, end - at);
+        dx_tax_line one;
+        if (strlen(line) < 120 && read_tax_line(s, line, &one)) {
+            g_autoptr(GArray) boxes = dx_layout_span(l, at, end, &one.box);
+            g_array_append_val(out, one);
+        }
+        at = end + 1;
+    }
+    return out;
+}

@@ -2,7 +2,7 @@
  * test_clues.c - what the form of a page says: addresses, parties, sums, headings, shops.
  */
 #include "address.h"
-#include "clue.h"
+#include "table.h"
 
 #include "page.h"
 
@@ -207,6 +207,36 @@ static void test_shop(void)
     }
 }
 
+static void test_tax_lines(void)
+{
+    static const struct {
+        const char *line, *rate, *taxable, *tax;
+    } cases[] = {
+        { "VAT 20 % on 553.50   110.70", "20 %", "553.50", "110.70" },
+        { "zzgl. 19 % MwSt.   160.55", "19 %", NULL, "160.55" },
+        { "VAT 20 % on 553.50   111.70", NULL, NULL, NULL }, /* the rate does not hold */
+        { "Discount 10 %   12.00", NULL, NULL, NULL },
+        { "Total incl. VAT 20 %   664.20", NULL, NULL, NULL },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("line: %s", cases[i].line);
+        g_autoptr(dx_layout) l = page_layout(cases[i].line);
+        dx_context context = { 0 };
+        dx_context_learn(&context, l->text, l->bytes);
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+        dx_places places = { no_asks, none };
+        dx_scene scene = { l, &context, &places, TRUE, FALSE, NULL };
+        g_autoptr(GArray) found = dx_tax_lines(&scene);
+        g_assert_cmpuint(found->len, ==, cases[i].rate != NULL ? 1 : 0);
+        if (found->len == 0)
+            continue;
+        const dx_tax_line *t = &g_array_index(found, dx_tax_line, 0);
+        g_assert_cmpstr(t->rate, ==, cases[i].rate);
+        g_assert_cmpstr(t->taxable, ==, cases[i].taxable);
+        g_assert_cmpstr(t->tax, ==, cases[i].tax);
+    }
+}
+
 static void test_lines(void)
 {
     g_assert_true(dx_is_street("Am Hang 7"));
@@ -232,6 +262,7 @@ int main(int argc, char **argv)
     g_test_add_func("/clues/totals", test_totals);
     g_test_add_func("/clues/papers", test_papers);
     g_test_add_func("/clues/shop", test_shop);
+    g_test_add_func("/clues/tax_lines", test_tax_lines);
     g_test_add_func("/clues/lines", test_lines);
     return g_test_run();
 }
