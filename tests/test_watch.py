@@ -415,6 +415,7 @@ class Again(Case):
         self.drop("5.png", png(5))
         self.until("done", lambda: len(self.results()) == 6)
         self.assertEqual(len(os.listdir(self.path("in"))), 6)
+        w.wait_for(" page in ")
         self.assertEqual(w.text().count(" page in "), 1, "done again after a restart")
         self.assertEqual(self.journal()["routed"], 6)
 
