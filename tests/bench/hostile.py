@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Feed files made to break readers to docvl, and say what each one did.
 
-    tests/bench/hostile.py FOLDER OUT [--commands read,extract] [--seconds 200]
+    tests/bench/hostile.py FOLDER OUT [--commands read,extract] [--seconds 600]
 
 FOLDER   documents, with or without a manifest.jsonl (lines with "file" and "truth")
 OUT      gets hostile.md (a table), hostile.json and the results; and pred/, what the
@@ -59,7 +59,7 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--commands", default="read,extract")
-    parser.add_argument("--seconds", type=float, default=200.0)
+    parser.add_argument("--seconds", type=float, default=600.0)
     args = parser.parse_args()
     docvl = os.environ.get("DOCVL", str(pathlib.Path(__file__).resolve().parents[2] /
                                         "build/pipeline/docvl"))
