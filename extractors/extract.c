@@ -125,6 +125,14 @@ dx_box dx_page_box(const dx_page *p, const dx_box *box)
                      CLAMP(b[3] / h, 0, 1) };
 }
 
+/* Add the time since the last lap to a stage. */
+static void lap(gint64 *stage, gint64 *since)
+{
+    gint64 now = g_get_monotonic_time();
+    *stage += now - *since;
+    *since = now;
+}
+
 static gboolean see_page(dx_work *w, dx_page *p, double width_pt, double height_pt,
                          GError **error)
 {
@@ -139,12 +147,15 @@ static gboolean see_page(dx_work *w, dx_page *p, double width_pt, double height_
     }
     vl_error err = { 0 };
     vl_image image;
+    gint64 since = g_get_monotonic_time();
     if (!s->picture(s->user, index, is_drawn ? width : 0, is_drawn ? height : 0, &image,
                     error))
         return FALSE;
+    lap(&w->us_picture, &since);
     p->text = vl_page_read(w->engine->model, &image, NULL, &err);
     if (p->text != NULL && w->options->is_vision_used)
         p->vision = vl_vision_new(w->engine->model, &image, NULL, &err);
+    lap(&w->us_vision, &since);
     if (p->text == NULL || (w->options->is_vision_used && p->vision == NULL)) {
         g_set_error(error, DX_ERROR, DX_MODEL, "page %u: %s", p->number, err.text);
         return FALSE;
@@ -263,13 +274,15 @@ static json_t *envelope(dx_work *w, const dx_schema *schema, GError **error)
     if (checks == NULL)
         return NULL;
     const char *status = needs_review(w, checks) || w->is_truncated ? "review" : "ok";
-    return json_pack("{s:s, s:s, s:O, s:o, s:s, s:b, s:{s:i, s:I, s:I, s:I}}", "schema",
-                     dx_schema_name(schema), "schema_version", dx_schema_version(schema),
-                     "fields", w->fields, "checks", checks, "status", status, "truncated",
-                     (int)w->is_truncated, "timing", "pages", (int)w->source->page_count,
-                     "read_ms", (json_int_t)(w->us_read / 1000), "answer_ms",
-                     (json_int_t)(w->us_answer / 1000), "total_ms",
-                     (json_int_t)((g_get_monotonic_time() - w->us_open) / 1000));
+    return json_pack(
+        "{s:s, s:s, s:O, s:o, s:s, s:b, s:{s:i, s:I, s:I, s:I, s:I, s:I}}", "schema",
+        dx_schema_name(schema), "schema_version", dx_schema_version(schema), "fields",
+        w->fields, "checks", checks, "status", status, "truncated", (int)w->is_truncated,
+        "timing", "pages", (int)w->source->page_count, "read_ms",
+        (json_int_t)(w->us_read / 1000), "picture_ms", (json_int_t)(w->us_picture / 1000),
+        "vision_ms", (json_int_t)(w->us_vision / 1000), "answer_ms",
+        (json_int_t)(w->us_answer / 1000), "total_ms",
+        (json_int_t)((g_get_monotonic_time() - w->us_open) / 1000));
 }
 
 json_t *dx_extract(dx_engine *engine, const dx_source *source, const dx_schema *schema,

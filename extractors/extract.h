@@ -68,6 +68,7 @@ typedef struct dx_work {
     dx_context learnt;
     gboolean is_truncated;
     gint64 us_read, us_answer, us_open;
+    gint64 us_picture, us_vision; /* of us_read; vision with the text head */
     uint32_t pages_read;
 } dx_work;
 

@@ -17,7 +17,7 @@ import sys
 
 from measure import run
 
-STAGES = ("picture", "vision", "head", "answer")
+STAGES = ("picture", "vision", "answer")
 DOCVL = os.environ.get("DOCVL", str(pathlib.Path(__file__).resolve().parents[2] /
                                     "build/pipeline/docvl"))
 
