@@ -659,8 +659,6 @@ static gboolean take_sender(const dx_layout *l, GRegex *const *regex, gsize star
     a.name_start = start;
     a.name_end = start + strlen(parts[0]);
     g_autoptr(GArray) boxes = dx_layout_span(l, start, end, &a.box);
-    g_autoptr(GArray) name_boxes =
-        dx_layout_span(l, a.name_start, a.name_end, &a.name_box);
     a.em = boxes->len > 0
                ? g_array_index(boxes, dx_box, 0).y1 - g_array_index(boxes, dx_box, 0).y0
                : 0.01;

@@ -38,7 +38,7 @@ void dx_clue_span(GArray *clues, const dx_layout *layout, const char *ask, gsize
                   gsize end, double score)
 {
     dx_box box;
-    g_autoptr(GArray) boxes = dx_layout_span(layout, start, end, &box);
+    dx_layout_box(layout, start, end, &box);
     g_autofree char *raw = g_strndup(layout->text + start, end - start);
     g_strstrip(g_strdelimit(raw, "\t\n", ' '));
     dx_clue_add(clues, ask, raw, NULL, &box, score);

@@ -156,7 +156,7 @@ static void hear_labels(GArray *options, const dx_work *w, const dx_page *p,
             !dx_choices_find(choices, text, &start, &end, &weight) || end == 0)
             continue;
         dx_box box;
-        g_autoptr(GArray) boxes = dx_layout_span(p->layout, start, end, &box);
+        dx_layout_box(p->layout, start, end, &box);
         option *o = option_for(options, w, l, text, NULL, &box, p);
         o->label = MAX(o->label, WORTH_LABEL * weight);
     }
@@ -187,7 +187,7 @@ static void hear_answer(GArray *options, const dx_work *w, const dx_page *p,
         !dx_choices_find(v->choices, v->answer, &start, &end, &weight))
         return;
     dx_box box = { 0 };
-    g_autoptr(GArray) boxes = dx_layout_span(p->layout, start, end, &box);
+    dx_layout_box(p->layout, start, end, &box);
     option *o = NULL;
     for (guint i = 0; i < options->len && o == NULL;
          i++) /* a clue's print, answered as it stands */

@@ -180,7 +180,7 @@ static json_t *row_leaf(const dx_work *w, const dx_page *p, const dx_leaf *l,
         return dx_null_leaf();
     gboolean reads = dx_leaf_value(w, l, v->text, &value);
     dx_box box;
-    g_autoptr(GArray) boxes = dx_layout_span(p->layout, start, end, &box);
+    dx_layout_box(p->layout, start, end, &box);
     box = dx_page_box(p, &box);
     double confidence = sqrt(v->prob) *
                         (p->is_read ? dx_seen(p->layout, p->words, &box) : 1) *

@@ -292,6 +292,11 @@ GArray *dx_layout_span(const dx_layout *layout, gsize start, gsize end, dx_box *
     return boxes;
 }
 
+void dx_layout_box(const dx_layout *layout, gsize start, gsize end, dx_box *box)
+{
+    g_array_unref(dx_layout_span(layout, start, end, box));
+}
+
 /* Index of the first cell that ends at or behind `offset`. */
 static guint cell_index(const dx_layout *layout, gsize offset)
 {

@@ -62,6 +62,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_layout, dx_layout_free)
 /* Boxes of the words in [start, end) (of dx_box, caller owns), and their union, which may
  * be NULL.  Empty array and FALSE-sized union (all zero) when no word is inside. */
 GArray *dx_layout_span(const dx_layout *layout, gsize start, gsize end, dx_box *all);
+/* The union alone. */
+void dx_layout_box(const dx_layout *layout, gsize start, gsize end, dx_box *box);
 /* The cell an offset lies in, or NULL. */
 const dx_cell *dx_layout_cell(const dx_layout *layout, gsize offset);
 /* For every cell the nearest one below it (x-overlap, gap under 1.5 line heights).

@@ -193,7 +193,7 @@ static void add_tax_numbers(const dx_scene *s, GArray *clues, const GArray *all,
         if (is_account)
             continue;
         dx_box box;
-        g_autoptr(GArray) boxes = dx_layout_span(l, c->start, c->end, &box);
+        dx_layout_box(l, c->start, c->end, &box);
         double seller = 0, nearest = 12;
         for (guint k = 0; k < all->len; k++) {
             const dx_address *a = &g_array_index(all, dx_address, k);

@@ -61,7 +61,7 @@ void vl_sha256_init(vl_sha256 *sha)
     *sha = (vl_sha256){ .state = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                    0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 },
                         .blocks = vl_sha256_blocks_scalar };
-#ifdef __x86_64__
+#if VL_HAS_SIMD
     if (vl_sha256_has_instructions())
         sha->blocks = vl_sha256_blocks_x86;
 #endif

@@ -252,8 +252,9 @@ static void test_decimals(void)
     }
     /* what doubles get wrong */
     dp_decimal a, b, sum;
-    g_assert_true(dp_decimal_parse("0.1", &a) && dp_decimal_parse("0.2", &b) &&
-                  dp_decimal_parse("0.3", &sum));
+    g_assert_true(dp_decimal_parse("0.1", &a));
+    g_assert_true(dp_decimal_parse("0.2", &b));
+    g_assert_true(dp_decimal_parse("0.3", &sum));
     g_assert_cmpint(dp_decimal_compare(dp_decimal_add(a, b), sum), ==, 0);
     g_assert_cmpint(dp_decimal_compare(dp_decimal_subtract(sum, b), a), ==, 0);
 }
