@@ -79,7 +79,7 @@ static gboolean take_label(const dx_scene *s, const row_view *r, guint c,
         return FALSE;
     const dx_label *label = &g_array_index(labels, dx_label, best);
     dx_box box;
-    g_autoptr(GArray) boxes = dx_layout_span(l, label->start, label->end, &box);
+    dx_layout_box(l, label->start, label->end, &box);
     dx_column column = { (gint)c, box.x0, box.x1 };
     g_array_append_val(columns, column);
     g_array_append_val(taken, label->start);

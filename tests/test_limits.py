@@ -20,7 +20,7 @@ UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 def number(text):
     """The value of a C constant expression of integers."""
     text = re.sub(r"(?<=[0-9a-fA-F])[uUlL]+\b", "", text).strip()
-    if not re.fullmatch(r"[0-9a-fxA-F<>+*() -]+", text):
+    if not re.fullmatch(r"[0-9a-fxA-F.<>+*() -]+", text):
         raise ValueError(text)
     return eval(text, {"__builtins__": {}})  # digits and operators alone
 
