@@ -897,8 +897,10 @@ static gboolean read_options(batch *b, GError **error)
         return usage(error, "--auto and --schema exclude each other");
     if (b->jobs < 0 || b->jobs > DP_RUNNER_WORKERS_MAX)
         return usage(error, "--jobs %d: 0 to %d", b->jobs, DP_RUNNER_WORKERS_MAX);
-    if (b->limit < 0 || b->failures_max < 0)
-        return usage(error, "--limit and --max-failures: not below 0");
+    if (b->limit < 0)
+        return usage(error, "--limit %d: not below 0", b->limit);
+    if (b->failures_max < 0)
+        return usage(error, "--max-failures %d: not below 0", b->failures_max);
     if (!is_word("--format", b->format, formats, error) ||
         !is_word("--summary", b->summary, summaries, error) || !read_shard(b, error) ||
         !read_since(b, error) || !read_labels(b, error) || !take_config(b, error))
@@ -963,8 +965,12 @@ static gboolean parse(batch *b, int *argc, char ***argv, GError **error)
     spell_out_jobs(*argc, *argv);
     g_autoptr(GOptionContext) context = g_option_context_new("[FILE|DIR|-]…");
     g_option_context_add_main_entries(context, entries, NULL);
+    gboolean was_auto = b->is_auto, was_beside = b->is_beside;
+    const char *old_schema = b->schema, *old_out = b->out_dir;
     if (!g_option_context_parse(context, argc, argv, error))
         return FALSE;
+    dp_options_exclude(&b->is_auto, was_auto, &b->schema, old_schema);
+    dp_options_exclude(&b->is_beside, was_beside, &b->out_dir, old_out);
     if (*argc > 1 && strcmp((*argv)[1], "--") == 0) { /* GLib leaves it before a dash */
         memmove(*argv + 1, *argv + 2, (size_t)(*argc - 1) * sizeof **argv);
         (*argc)--;
@@ -993,6 +999,7 @@ int dp_cmd_batch(dp_app *app, int argc, char **argv)
     batch b = { .app = app };
     g_autoptr(GError) error = NULL;
     if (!parse(&b, &argc, &argv, &error)) {
+        dp_options_name_variable("DOCVL_BATCH", &error);
         dp_message(app, "error", "%s", error->message);
         return error->domain == DP_CONFIG_ERROR ? DP_EXIT_CONFIG : DP_EXIT_USAGE;
     }

@@ -2,11 +2,13 @@
  * cmd_documents.c - extract, read and classify: the commands that walk over documents.
  */
 #include "job.h"
+#include "options.h"
 
 #include <string.h>
 
 typedef struct run {
     dp_app *app;
+    const char *variables; /* what they begin with, such as DOCVL_READ */
     char *schema_name, *out_dir, *format, *labels;
     gboolean is_auto, is_plain, is_boxes;
     dx_engine *engine;
@@ -24,8 +26,8 @@ static void show_progress(void *user, const char *stage, uint32_t page, uint32_t
     double seconds = (double)(g_get_monotonic_time() - r->started) / 1e6;
     double eta = r->index > 0 ? seconds / r->index * (r->count - r->index) : 0;
     if (r->index > 0)
-        dp_progress(r->app, "[%u/%u] %s: page %u of %u, %s (about %.0f s left)", r->index + 1,
-                    r->count, current_name, page, pages, stage, eta);
+        dp_progress(r->app, "[%u/%u] %s: page %u of %u, %s (about %.0f s left)",
+                    r->index + 1, r->count, current_name, page, pages, stage, eta);
     else
         dp_progress(r->app, "[%u/%u] %s: page %u of %u, %s", r->index + 1, r->count,
                     current_name, page, pages, stage);
@@ -34,14 +36,21 @@ static void show_progress(void *user, const char *stage, uint32_t page, uint32_t
 static int parse(run *r, int *argc, char ***argv, const char *summary,
                  const GOptionEntry *entries)
 {
+    g_autoptr(GError) error = NULL;
+    if (!dp_options_from_env(r->variables, entries, &error)) {
+        dp_message(r->app, "error", "%s", error->message);
+        return DP_EXIT_USAGE;
+    }
+    gboolean was_auto = r->is_auto;
+    const char *old_schema = r->schema_name;
     g_autoptr(GOptionContext) context = g_option_context_new("FILE…");
     g_option_context_set_summary(context, summary);
     g_option_context_add_main_entries(context, entries, NULL);
-    g_autoptr(GError) error = NULL;
     if (!g_option_context_parse(context, argc, argv, &error)) {
         dp_message(r->app, "error", "%s", error->message);
         return DP_EXIT_USAGE;
     }
+    dp_options_exclude(&r->is_auto, was_auto, &r->schema_name, old_schema);
     if (*argc > 1 && strcmp((*argv)[1], "--") == 0) { /* GLib leaves it before a dash */
         memmove(*argv + 1, *argv + 2, (size_t)(*argc - 1) * sizeof **argv);
         (*argc)--;
@@ -59,6 +68,20 @@ static int parse(run *r, int *argc, char ***argv, const char *summary,
     r->count = (guint)*argc - 1;
     r->started = g_get_monotonic_time();
     return DP_EXIT_OK;
+}
+
+/* A wrong value, wherever it came from. */
+static int refuse(const run *r, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static int refuse(const run *r, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    g_autoptr(GError) error =
+        g_error_new_valist(G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, format, list);
+    va_end(list);
+    dp_options_name_variable(r->variables, &error);
+    dp_message(r->app, "error", "%s", error->message);
+    return DP_EXIT_USAGE;
 }
 
 static gboolean open_engine(run *r)
@@ -86,14 +109,17 @@ static void tell_damage(const run *r, const char *path, const json_t *result)
     json_int_t page = json_integer_value(json_object_get(result, "damaged_page"));
     if (page > 0)
         dp_message(r->app, "warning",
-                   "%s: page %d: a part of the picture is damaged and missing", path, (int)page);
+                   "%s: page %d: a part of the picture is damaged and missing", path,
+                   (int)page);
 }
 
 /* ---- extract ------------------------------------------------------------------ */
 
-static json_t *extract_one(run *r, const dp_recipe *recipe, const char *path, GError **error)
+static json_t *extract_one(run *r, const dp_recipe *recipe, const char *path,
+                           GError **error)
 {
-    dp_extraction how = { .progress = show_progress, .user = r,
+    dp_extraction how = { .progress = show_progress,
+                          .user = r,
                           .cancellable = r->app->cancellable };
     return dp_extract_document(r->engine, r->model, recipe, path, &how, error);
 }
@@ -167,13 +193,18 @@ static void extract_all(run *r, const dp_recipe *recipe, char **files, dp_tally 
 
 int dp_cmd_extract(dp_app *app, int argc, char **argv)
 {
-    run r = { .app = app };
+    run r = { .app = app, .variables = "DOCVL_EXTRACT" };
     const GOptionEntry entries[] = {
-        { "schema", 's', 0, G_OPTION_ARG_FILENAME, &r.schema_name, "Schema by name or path", "NAME" },
-        { "auto", 0, 0, G_OPTION_ARG_NONE, &r.is_auto, "Choose the schema by classification (default)", NULL },
-        { "output", 'o', 0, G_OPTION_ARG_FILENAME, &r.out_dir, "Write DIR/<file name>.json", "DIR" },
-        { "format", 'f', 0, G_OPTION_ARG_STRING, &r.format, "json, jsonl or csv", "FORMAT" },
-        { "plain", 0, 0, G_OPTION_ARG_NONE, &r.is_plain, "Values alone, without their envelope", NULL },
+        { "schema", 's', 0, G_OPTION_ARG_FILENAME, &r.schema_name,
+          "Schema by name or path", "NAME" },
+        { "auto", 0, 0, G_OPTION_ARG_NONE, &r.is_auto,
+          "Choose the schema by classification (default)", NULL },
+        { "output", 'o', 0, G_OPTION_ARG_FILENAME, &r.out_dir,
+          "Write DIR/<file name>.json", "DIR" },
+        { "format", 'f', 0, G_OPTION_ARG_STRING, &r.format, "json, jsonl or csv",
+          "FORMAT" },
+        { "plain", 0, 0, G_OPTION_ARG_NONE, &r.is_plain,
+          "Values alone, without their envelope", NULL },
         { NULL },
     };
     int code = parse(&r, &argc, &argv, "Turns documents into checked JSON.", entries);
@@ -181,12 +212,10 @@ int dp_cmd_extract(dp_app *app, int argc, char **argv)
         return code;
     if (r.format == NULL)
         r.format = g_strdup("json");
-    if (!is_format(r.format) || (r.is_auto && r.schema_name != NULL)) {
-        dp_message(app, "error", !is_format(r.format) ? "--format %s: json, jsonl or csv"
-                                                      : "--auto and --schema exclude each other%.0s",
-                   r.format);
-        return DP_EXIT_USAGE;
-    }
+    if (!is_format(r.format))
+        return refuse(&r, "--format %s: json, jsonl or csv", r.format);
+    if (r.is_auto && r.schema_name != NULL)
+        return refuse(&r, "--auto and --schema exclude each other");
     if (!dp_check_schema(app, r.schema_name))
         return DP_EXIT_CONFIG;
     if (r.out_dir != NULL && g_mkdir_with_parents(r.out_dir, 0755) != 0) {
@@ -195,7 +224,8 @@ int dp_cmd_extract(dp_app *app, int argc, char **argv)
     }
     if (!open_engine(&r))
         return DP_EXIT_MODEL;
-    dp_recipe_opts recipe_opts = { .schema = r.schema_name, .text = app->text,
+    dp_recipe_opts recipe_opts = { .schema = r.schema_name,
+                                   .text = app->text,
                                    .passwords = (const char *const *)app->passwords,
                                    .limits = app->limits };
     g_autoptr(GError) error = NULL;
@@ -229,7 +259,8 @@ static void print_read(run *r, const dp_input *input, json_t *result)
     }
     gsize i;
     json_t *page;
-    json_array_foreach(json_object_get(result, "pages"), i, page) {
+    json_array_foreach(json_object_get(result, "pages"), i, page)
+    {
         if (i > 0)
             fputs("\f", stdout);
         puts(json_string_value(json_object_get(page, "text")));
@@ -245,7 +276,8 @@ static void print_class(run *r, const dp_input *input, json_t *result)
     json_decref(line);
 }
 
-static int walk(run *r, char **files, work job, void (*print)(run *, const dp_input *, json_t *))
+static int walk(run *r, char **files, work job,
+                void (*print)(run *, const dp_input *, json_t *))
 {
     if (!open_engine(r))
         return DP_EXIT_MODEL;
@@ -256,7 +288,8 @@ static int walk(run *r, char **files, work job, void (*print)(run *, const dp_in
         g_autoptr(GError) error = NULL;
         current_name = files[r->index];
         g_autoptr(dp_input) input = dp_input_open(r->app, files[r->index], &error);
-        json_t *result = input != NULL ? job(r->engine, &input->source, &r->options, &error) : NULL;
+        json_t *result =
+            input != NULL ? job(r->engine, &input->source, &r->options, &error) : NULL;
         if (result == NULL) {
             note_failure(r, &tally, files[r->index], error);
             continue;
@@ -277,32 +310,35 @@ static int walk(run *r, char **files, work job, void (*print)(run *, const dp_in
 
 int dp_cmd_read(dp_app *app, int argc, char **argv)
 {
-    run r = { .app = app };
+    run r = { .app = app, .variables = "DOCVL_READ" };
     const GOptionEntry entries[] = {
-        { "boxes", 0, 0, G_OPTION_ARG_NONE, &r.is_boxes, "Words with boxes, a JSON line a document", NULL },
+        { "boxes", 0, 0, G_OPTION_ARG_NONE, &r.is_boxes,
+          "Words with boxes, a JSON line a document", NULL },
         { NULL },
     };
-    int code = parse(&r, &argc, &argv, "Prints the text of documents, a form feed between pages.", entries);
+    int code = parse(&r, &argc, &argv,
+                     "Prints the text of documents, a form feed between pages.", entries);
     return code != DP_EXIT_OK ? code : walk(&r, argv + 1, dx_read, print_read);
 }
 
 int dp_cmd_classify(dp_app *app, int argc, char **argv)
 {
-    run r = { .app = app };
+    run r = { .app = app, .variables = "DOCVL_CLASSIFY" };
     const GOptionEntry entries[] = {
-        { "labels", 'l', 0, G_OPTION_ARG_STRING, &r.labels, "Classes to choose from, at least two", "A,B,…" },
+        { "labels", 'l', 0, G_OPTION_ARG_STRING, &r.labels,
+          "Classes to choose from, at least two", "A,B,…" },
         { NULL },
     };
-    int code = parse(&r, &argc, &argv, "Names the kind of each document, a JSON line each.", entries);
+    int code = parse(&r, &argc, &argv,
+                     "Names the kind of each document, a JSON line each.", entries);
     if (code != DP_EXIT_OK)
         return code;
     g_auto(GStrv) labels = r.labels != NULL ? g_strsplit(r.labels, ",", -1) : NULL;
     for (char **label = labels; label != NULL && *label != NULL; label++)
         g_strstrip(*label);
-    if (labels != NULL && (g_strv_length(labels) < 2 || g_strv_contains((const char *const *)labels, ""))) {
-        dp_message(app, "error", "--labels %s: at least two names, none empty", r.labels);
-        return DP_EXIT_USAGE;
-    }
+    if (labels != NULL &&
+        (g_strv_length(labels) < 2 || g_strv_contains((const char *const *)labels, "")))
+        return refuse(&r, "--labels %s: at least two names, none empty", r.labels);
     r.options.labels = (const char *const *)labels;
     return walk(&r, argv + 1, dx_classify, print_class);
 }

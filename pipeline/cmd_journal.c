@@ -328,8 +328,10 @@ static int prune(look *l)
         dp_message(l->app, "error", "prune what? --older-than 90d");
         return DP_EXIT_USAGE;
     }
-    if (!dp_option_seconds("--older-than", l->older, &seconds, &error))
+    if (!dp_option_seconds("--older-than", l->older, &seconds, &error)) {
+        dp_options_name_variable("DOCVL_JOURNAL", &error);
         return fail(l, error);
+    }
     gint64 before = g_get_real_time() / 1000 - (gint64)seconds * 1000;
     if (!dp_queue_prune(l->queue, l->lane, before, &count, &error))
         return fail(l, error);

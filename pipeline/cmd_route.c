@@ -7,6 +7,7 @@
  */
 #include "app.h"
 #include "config.h"
+#include "options.h"
 #include "routing.h"
 
 #include <errno.h>
@@ -528,7 +529,8 @@ int dp_cmd_route(dp_app *app, int argc, char **argv)
     g_autoptr(GOptionContext) context = g_option_context_new("CONFIG [FILE…]");
     g_option_context_add_main_entries(context, entries, NULL);
     g_autoptr(GError) error = NULL;
-    if (!g_option_context_parse(context, &argc, &argv, &error)) {
+    if (!dp_options_from_env("DOCVL_ROUTE", entries, &error) ||
+        !g_option_context_parse(context, &argc, &argv, &error)) {
         dp_message(app, "error", "%s", error->message);
         return DP_EXIT_USAGE;
     }

@@ -2,6 +2,7 @@
  * main.c - the docvl program: global options, the command table, signals.
  */
 #include "app.h"
+#include "options.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -28,13 +29,15 @@ static const struct {
     { "classify", "FILE...", "name the kind of each document", dp_cmd_classify,
       "  -l, --labels A,B,C   classes to choose from, at least two\n" },
     { "batch", "[FILE|DIR|-]...", "folders of documents, resumable", dp_cmd_batch,
-      "  -o DIR               a tree of results; or --beside: FILE.json beside each FILE\n"
+      "  -o DIR               a tree of results; or --beside: FILE.json beside each "
+      "FILE\n"
       "  -s, --schema NAME    schema by name or path; --auto (default): by class\n"
       "  -l, --labels A,B,C   classes to choose from\n"
       "  -f, --format FORMAT  jsonl, csv: all results in DIR/results.FORMAT too\n"
       "  --plain              values alone, without their envelope\n"
       "  -r, --recursive      folders in folders too\n"
-      "  --include GLOB       names to take (default *.pdf *.tif *.tiff *.png *.jpg *.jpeg)\n"
+      "  --include GLOB       names to take (default *.pdf *.tif *.tiff *.png *.jpg "
+      "*.jpeg)\n"
       "  --exclude GLOB       names to leave, files and folders\n"
       "  -0, --from0          names on stdin end with NUL, not with a line feed\n"
       "  --since TIME         files changed since: 2d, 2024-05-31, 2024-05-31T18:00:00\n"
@@ -51,8 +54,7 @@ static const struct {
       "  --metrics-file FILE  numbers for Prometheus\n"
       "  --journal FILE       default DIR/.docvl/journal.db\n"
       "  --lock FILE          one run at a time; --wait-lock TIME: wait for it\n"
-      "  --config FILE        take from a configuration what is not given here\n"
-      "Each option also from the environment: --max-time is DOCVL_BATCH_MAX_TIME.\n" },
+      "  --config FILE        take from a configuration what is not given here\n" },
     { "status", "", "what is in the journal", dp_cmd_status,
       "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
       "  --lane NAME          only batch, or one watch configuration\n"
@@ -70,7 +72,8 @@ static const struct {
     { "journal", "export | prune --older-than TIME", "the journal itself", dp_cmd_journal,
       "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
       "  --lane NAME          only batch, or one watch configuration\n"
-      "  --older-than TIME    (prune) documents that are done for so long, such as 90d\n" },
+      "  --older-than TIME    (prune) documents that are done for so long, such as "
+      "90d\n" },
     { "schema", "list | show NAME | check FILE", "document types", dp_cmd_schema, "" },
     { "watch", "CONFIG.yaml", "look after folders", dp_cmd_watch, "" },
     { "route", "CONFIG [FILE...]", "take documents or results through the rules",
@@ -80,7 +83,8 @@ static const struct {
       "  --test               run the examples of CONFIG\n"
       "  --force              again, even when it was done before\n"
       "  --document FILE      the document of the result, when it is not beside it\n" },
-    { "config", "check FILE | show FILE | keys", "configuration files", dp_cmd_config, "" },
+    { "config", "check FILE | show FILE | keys", "configuration files", dp_cmd_config,
+      "" },
     { "model", "info", "facts about the model", dp_cmd_model, "" },
     { "doctor", "", "check that everything works here", dp_cmd_doctor, "" },
 };
@@ -122,28 +126,35 @@ static void catch_signals(void)
 
 static void print_globals(FILE *out)
 {
-    fputs("Global options (before or after the command):\n"
-          "  --model DIR      folder of the model (config.json, tokenizer.json, weights)\n"
-          "  --threads N      threads, default one per CPU\n"
-          "  --password P     password for encrypted PDFs, may be repeated\n"
-          "  --text WHEN      use the PDF's text layer: auto, always, never\n"
-          "  --max-pages N    pages of a document, default 500\n"
-          "  --max-bytes N    size of a file, default 256MiB\n"
-          "  --max-pixels N   pixels of a decoded page, default 200000000\n"
-          "  --max-seconds N  time for one request to the decoder, default 60\n"
-          "  --json           messages as JSON lines\n"
-          "  --quiet          errors only\n"
-          "  --version        version\n\n"
-          "Exit codes: 0 ok, 1 usage or internal, 2 input unreadable, 3 some documents\n"
-          "failed, 4 some need review, 7 model missing or damaged, 8 encrypted, 9 schema\n"
-          "or configuration error, 75 temporary, 130/143 interrupted.\n"
-          "`docvl COMMAND --help` shows the options of a command.\n", out);
+    fputs(
+        "Global options (before or after the command):\n"
+        "  --model DIR      folder of the model (config.json, tokenizer.json, weights)\n"
+        "  --threads N      threads, default one per CPU\n"
+        "  --password P     password for encrypted PDFs, may be repeated\n"
+        "  --text WHEN      use the PDF's text layer: auto, always, never\n"
+        "  --max-pages N    pages of a document, default 500\n"
+        "  --max-bytes N    size of a file, default 256MiB\n"
+        "  --max-pixels N   pixels of a decoded page, default 200000000\n"
+        "  --max-seconds N  time for one request to the decoder, default 60\n"
+        "  --json           messages as JSON lines\n"
+        "  --quiet          errors only\n"
+        "  --version        version\n\n"
+        "Every option also from the environment: --threads is DOCVL_THREADS, and "
+        "--max-time\n"
+        "of batch is DOCVL_BATCH_MAX_TIME.  The command line wins.\n\n"
+        "Exit codes: 0 ok, 1 usage or internal, 2 input unreadable, 3 some documents\n"
+        "failed, 4 some need review, 7 model missing or damaged, 8 encrypted, 9 schema\n"
+        "or configuration error, 75 temporary, 130/143 interrupted.\n"
+        "`docvl COMMAND --help` shows the options of a command.\n",
+        out);
 }
 
 static void print_help(FILE *out)
 {
-    fputs("Usage: docvl [--model DIR] [--threads N] [--json] [--quiet] COMMAND ...\n\n"
-          "PDFs and scans in, checked JSON out; nothing leaves the machine.\n\nCommands:\n", out);
+    fputs(
+        "Usage: docvl [--model DIR] [--threads N] [--json] [--quiet] COMMAND ...\n\n"
+        "PDFs and scans in, checked JSON out; nothing leaves the machine.\n\nCommands:\n",
+        out);
     for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
         fprintf(out, "  %-10s %-33s %s\n", commands[i].name, commands[i].arguments,
                 commands[i].help);
@@ -167,24 +178,48 @@ static gboolean wants_help(int argc, char **argv)
     return FALSE;
 }
 
+/* Line feeds alone separate them: a colon may be part of one. */
+static void take_passwords(dp_app *app)
+{
+    const char *value = g_getenv("DOCVL_PASSWORD");
+    if (value != NULL && *value != '\0')
+        app->passwords = g_strsplit(value, "\n", -1);
+}
 
-static gboolean add_global_options(GOptionContext *context, dp_app *app)
+/* From the environment with `context` NULL: all but what others look up there, which are
+ * passwords, limits (limits.c) and the model (app.c). */
+static gboolean take_globals(GOptionContext *context, dp_app *app, GError **error)
 {
     const GOptionEntry entries[] = {
-        { "model", 0, 0, G_OPTION_ARG_FILENAME, &app->model_dir, "Folder of the model", "DIR" },
         { "threads", 0, 0, G_OPTION_ARG_INT, &app->threads, "Threads", "N" },
-        { "password", 0, 0, G_OPTION_ARG_STRING_ARRAY, &app->passwords, "PDF password", "P" },
-        { "text", 0, 0, G_OPTION_ARG_STRING, &app->text, "auto, always or never", "WHEN" },
-        { "max-pages", 0, 0, G_OPTION_ARG_STRING, &app->limit_texts[DP_LIMIT_PAGES], "", "N" },
-        { "max-bytes", 0, 0, G_OPTION_ARG_STRING, &app->limit_texts[DP_LIMIT_BYTES], "", "N" },
-        { "max-pixels", 0, 0, G_OPTION_ARG_STRING, &app->limit_texts[DP_LIMIT_PIXELS], "", "N" },
-        { "max-seconds", 0, 0, G_OPTION_ARG_STRING, &app->limit_texts[DP_LIMIT_SECONDS], "",
-          "N" },
-        { "json", 0, 0, G_OPTION_ARG_NONE, &app->is_json_log, "Messages as JSON lines", NULL },
+        { "text", 0, 0, G_OPTION_ARG_STRING, &app->text, "auto, always or never",
+          "WHEN" },
+        { "json", 0, 0, G_OPTION_ARG_NONE, &app->is_json_log, "Messages as JSON lines",
+          NULL },
         { "quiet", 0, 0, G_OPTION_ARG_NONE, &app->is_quiet, "Errors only", NULL },
         { NULL },
     };
+    const GOptionEntry others[] = {
+        { "model", 0, 0, G_OPTION_ARG_FILENAME, &app->model_dir, "Folder of the model",
+          "DIR" },
+        { "password", 0, 0, G_OPTION_ARG_STRING_ARRAY, &app->passwords, "PDF password",
+          "P" },
+        { "max-pages", 0, 0, G_OPTION_ARG_STRING, &app->limit_texts[DP_LIMIT_PAGES], "",
+          "N" },
+        { "max-bytes", 0, 0, G_OPTION_ARG_STRING, &app->limit_texts[DP_LIMIT_BYTES], "",
+          "N" },
+        { "max-pixels", 0, 0, G_OPTION_ARG_STRING, &app->limit_texts[DP_LIMIT_PIXELS], "",
+          "N" },
+        { "max-seconds", 0, 0, G_OPTION_ARG_STRING, &app->limit_texts[DP_LIMIT_SECONDS],
+          "", "N" },
+        { NULL },
+    };
+    if (context == NULL) {
+        take_passwords(app);
+        return dp_options_from_env("DOCVL", entries, error);
+    }
     g_option_context_add_main_entries(context, entries, NULL);
+    g_option_context_add_main_entries(context, others, NULL);
     return TRUE;
 }
 
@@ -192,7 +227,8 @@ static gboolean add_global_options(GOptionContext *context, dp_app *app)
 static gboolean parse_globals(dp_app *app, int *argc, char ***argv, GError **error)
 {
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    add_global_options(context, app);
+    if (!take_globals(NULL, app, error) || !take_globals(context, app, error))
+        return FALSE;
     g_option_context_set_help_enabled(context, FALSE);
     g_option_context_set_ignore_unknown_options(context, TRUE);
     /* what stands behind "--" are file names, whatever they look like */
@@ -233,6 +269,17 @@ static int run_command(dp_app *app, int argc, char **argv)
     return DP_EXIT_USAGE;
 }
 
+static gboolean check_globals(dp_app *app, GError **error)
+{
+    if (app->threads < 0 || app->threads > 1024) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "--threads %d: 0 to 1024", app->threads);
+        return FALSE;
+    }
+    dx_options unused = { 0 };
+    return dp_limits_read(app, error) && dp_dx_options(app, &unused, error);
+}
+
 int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "");
@@ -258,11 +305,8 @@ int main(int argc, char **argv)
         print_help(stderr);
         return DP_EXIT_USAGE;
     }
-    if (app.threads < 0 || app.threads > 1024) {
-        dp_message(&app, "error", "--threads %d: 0 to 1024", app.threads);
-        return DP_EXIT_USAGE;
-    }
-    if (!dp_limits_read(&app, &error)) {
+    if (!check_globals(&app, &error)) {
+        dp_options_name_variable("DOCVL", &error);
         dp_message(&app, "error", "%s", error->message);
         return DP_EXIT_USAGE;
     }

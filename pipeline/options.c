@@ -63,18 +63,13 @@ static gboolean append_arguments(GPtrArray *argv, const GOptionEntry *entry,
     return TRUE;
 }
 
-gboolean dp_options_from_env(const char *prefix, const GOptionEntry *entries,
-                             GError **error)
+static gboolean take_variable(const GOptionEntry *entries, const GOptionEntry *entry,
+                              const char *variable, const char *value, GError **error)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
     g_ptr_array_add(argv, g_strdup("environment"));
-    for (const GOptionEntry *entry = entries; entry->long_name != NULL; entry++) {
-        g_autofree char *variable = variable_of(prefix, entry->long_name);
-        const char *value = g_getenv(variable);
-        if (value != NULL && *value != '\0' &&
-            !append_arguments(argv, entry, variable, value, error))
-            return FALSE;
-    }
+    if (!append_arguments(argv, entry, variable, value, error))
+        return FALSE;
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_option_context_add_main_entries(context, entries, NULL);
     g_option_context_set_help_enabled(context, FALSE);
@@ -83,8 +78,46 @@ gboolean dp_options_from_env(const char *prefix, const GOptionEntry *entries,
     int count = (int)argv->len;
     if (g_option_context_parse(context, &count, &work, error))
         return TRUE;
-    g_prefix_error(error, "from the environment: ");
+    g_prefix_error(error, "%s in the environment: ", variable);
     return FALSE;
+}
+
+gboolean dp_options_from_env(const char *prefix, const GOptionEntry *entries,
+                             GError **error)
+{
+    for (const GOptionEntry *entry = entries; entry->long_name != NULL; entry++) {
+        g_autofree char *variable = variable_of(prefix, entry->long_name);
+        const char *value = g_getenv(variable);
+        if (value != NULL && *value != '\0' &&
+            !take_variable(entries, entry, variable, value, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+void dp_options_name_variable(const char *prefix, GError **error)
+{
+    const char *message = (*error)->message;
+    if (!g_str_has_prefix(message, "--"))
+        return;
+    g_autofree char *name =
+        g_strndup(message + 2, strspn(message + 2, "abcdefghijklmnopqrstuvwxyz-0"));
+    g_autofree char *variable = variable_of(prefix, name);
+    const char *value = g_getenv(variable);
+    g_autofree char *start = g_strdup_printf("--%s %s", name, value != NULL ? value : "");
+    if (value != NULL && *value != '\0' && g_str_has_prefix(message, start))
+        g_prefix_error(error, "%s in the environment: ", variable);
+}
+
+void dp_options_exclude(gboolean *is_on, gboolean was_on, char **text,
+                        const char *old_text)
+{
+    if (!*is_on || *text == NULL)
+        return;
+    if (was_on && *text != old_text)
+        *is_on = FALSE;
+    else if (!was_on && *text == old_text)
+        *text = NULL; /* the parser has no more use for it either */
 }
 
 /* ---- numbers ------------------------------------------------------------------------------ */

@@ -1,5 +1,5 @@
 /*
- * options.h - what unattended commands share: flags from the environment, locks, sizes.
+ * options.h - what commands share: flags from the environment, locks, sizes.
  */
 #ifndef DP_OPTIONS_H
 #define DP_OPTIONS_H
@@ -12,6 +12,13 @@
  * line feeds, or by colons when it has none.  An empty variable counts as not set. */
 gboolean dp_options_from_env(const char *prefix, const GOptionEntry *entries,
                              GError **error);
+/* For an error that begins with an option and its value ("--format xml: ..."): puts the
+ * variable in front when the value is the one that stands there. */
+void dp_options_name_variable(const char *prefix, GError **error);
+/* A switch and a text that exclude each other: what the command line says takes away what
+ * the environment said (as it was before the command line was parsed). */
+void dp_options_exclude(gboolean *is_on, gboolean was_on, char **text,
+                        const char *old_text);
 
 /* "90", "90s", "15m", "6h", "2d": seconds.  "512MiB": bytes.  FALSE and an error of
  * G_OPTION_ERROR that names `option`. */
