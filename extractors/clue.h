@@ -15,12 +15,13 @@ typedef struct dx_clue {
     const char *ask; /* the field's name in questions; static */
     char *raw;       /* as printed, lines joined by ", " */
     char *value;     /* NULL: raw is still to be normalised */
-    json_t *
-        parts; /* of an address: {line1, line2, line3, postcode, city, country}, or NULL */
+    json_t *parts;   /* of an address: {line1, line2, line3, postcode, city, country,
+                  is_country_printed}, or NULL */
     dx_box box;
     double score;
-    uint32_t page; /* 0: the page that is being read */
-    double seen;   /* how surely its print was read; 0: ask the page */
+    uint32_t page;       /* 0: the page that is being read */
+    double seen;         /* how surely its print was read; 0: ask the page */
+    gboolean is_derived; /* follows from another value, no print says it */
 } dx_clue;
 
 /* Printed labels of the asked fields: the schema's, found on this page.  Where labels of

@@ -19,6 +19,7 @@
 #define WORTH_BARE   -0.5 /* an amount without cents */
 #define WORTH_LEAST  0.9  /* what a value must be worth to stand */
 #define LABEL_LEAST  0.2  /* weaker places are not looked at */
+#define ALONE_LEAST  0.3  /* confidence below which the model alone is not believed */
 
 typedef struct option {
     char *raw, *value;
@@ -29,6 +30,7 @@ typedef struct option {
     gboolean is_read; /* off the picture */
     double seen;      /* how surely its print was read; 1 for a text layer */
     gboolean reads;
+    gboolean is_stated; /* a clue says that this print means this field */
 } option;
 
 static void option_clear(gpointer data)
@@ -173,6 +175,7 @@ void dx_hear_clues(GArray *options, const dx_work *w, const dx_page *p, const dx
         if (c->seen > 0 && o->clue == 0 && o->label == 0 && o->answer == 0)
             o->seen = c->seen;
         o->clue = o->clue == 0 ? c->score : MAX(o->clue, c->score);
+        o->is_stated |= !c->is_derived;
         if (o->parts == NULL)
             o->parts = json_incref(c->parts);
     }
@@ -232,6 +235,14 @@ json_t *dx_decide(GArray *options, const dx_leaf *l, json_t **parts)
     double confidence = 1 / (1 + exp(-(0.5 * (most - 2.5) + 0.6 * margin - 0.6)));
     /* A value is right when it was chosen rightly and its print was read rightly. */
     confidence *= best->seen;
-    return dx_leaf_new(best->page, best->is_read, best->value, best->raw, &best->box,
-                       CLAMP(confidence, 0.01, 0.99));
+    gboolean is_alone = best->label == 0 && best->clue == 0;
+    if (is_alone && !l->is_required && confidence < ALONE_LEAST) {
+        g_clear_pointer(parts, json_decref);
+        return dx_null_leaf();
+    }
+    json_t *leaf = dx_leaf_new(best->page, best->is_read, best->value, best->raw,
+                               &best->box, CLAMP(confidence, 0.01, 0.99));
+    if (best->label == 0 && best->answer == 0 && !best->is_stated)
+        json_object_set_new(leaf, "source", json_string("derived"));
+    return leaf;
 }

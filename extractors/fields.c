@@ -102,6 +102,14 @@ static GArray *clues_of(dx_work *w, const dx_page *p, const dx_places *marks)
     return clues;
 }
 
+/* A country that follows from a tax number, an account or a telephone's prefix. */
+static void mark_derived(json_t *leaf)
+{
+    json_object_set_new(leaf, "raw", json_null());
+    json_object_set_new(leaf, "bbox", json_null());
+    json_object_set_new(leaf, "source", json_string("derived"));
+}
+
 /* The parts of an address go to the leaves beside it. */
 static void put_parts(dx_work *w, const dx_leaf *l, const json_t *leaf_json,
                       const json_t *parts)
@@ -121,6 +129,9 @@ static void put_parts(dx_work *w, const dx_leaf *l, const json_t *leaf_json,
             json_object_set_new(part, "value", json_string(text));
             json_object_set_new(part, "raw", json_string(text));
         }
+        gboolean is_printed = json_is_true(json_object_get(parts, "is_country_printed"));
+        if (text != NULL && strcmp(name + 1, "country") == 0 && !is_printed)
+            mark_derived(part);
         dx_field_put(w->fields, path, part);
     }
 }

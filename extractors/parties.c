@@ -157,6 +157,7 @@ static json_t *parts_of(const dx_address *a, const char *country)
         json_object_set_new(parts, "subdivision", json_string(a->region));
     if (*country != '\0')
         json_object_set_new(parts, "country", json_string(country));
+    json_object_set_new(parts, "is_country_printed", json_boolean(a->country[0] != '\0'));
     return parts;
 }
 

@@ -677,6 +677,7 @@ static void add_clues(GArray *items, const set *best, GArray *clues)
     }
     /* nothing is said to be open or paid: the whole sum is due */
     add_item(clues, "amount_due", best->gross, 2.2);
+    g_array_index(clues, dx_clue, clues->len - 1).is_derived = TRUE;
 }
 
 GArray *dx_clues_totals(dx_totals *t, uint32_t page)
@@ -698,6 +699,7 @@ GArray *dx_clues_totals(dx_totals *t, uint32_t page)
             continue;
         dx_clue_add(clues, c->ask, c->raw, c->value, &c->box, c->score);
         g_array_index(clues, dx_clue, clues->len - 1).seen = c->seen;
+        g_array_index(clues, dx_clue, clues->len - 1).is_derived = c->is_derived;
     }
     return clues;
 }
