@@ -114,6 +114,11 @@ static void hook_failed(void *user, const dp_doc *doc)
     dp_message(b->app, is_temporary ? "warning" : "error", "%s%s%s%s",
                at != NULL ? at : "", at != NULL ? ": " : "", doc->reason,
                doc->state == DP_STATE_QUARANTINED ? " (quarantined)" : "");
+    dp_router router = { b->queue, b->routes, b->app->cancellable };
+    g_autoptr(GError) error = NULL;
+    if (!dp_route_failed(&router, doc, &error))
+        dp_message(b->app, "error", "%s: routes, failed: %s", doc->origin,
+                   error->message);
 }
 
 /* Routing: what waits for its next try is told now, mail from cron means trouble. */

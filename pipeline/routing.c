@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <unistd.h>
 
 void dp_doc_facts_init(dp_doc_facts *f, const dp_doc *doc, const json_t *result)
 {
@@ -213,5 +214,76 @@ gboolean dp_route_document(const dp_router *router, const dp_doc *doc,
             is_ok = do_one(router, doc, action, &f.facts, &path, routing, error);
     }
     dp_doc_facts_clear(&f);
+    return is_ok;
+}
+
+/* ---- given up --------------------------------------------------------------------- */
+
+static gboolean remember_nothing(void *user, const json_t *planned, GError **error)
+{
+    return TRUE;
+}
+
+/* What rules, templates and receivers see of a document without a result.  Its reason goes
+ * without the path: watch's work folder means nothing to anybody, and what was written for
+ * a document that is given up again elsewhere is recognised. */
+static json_t *given_up_result(const dp_doc *doc)
+{
+    g_autofree char *base = g_path_get_basename(doc->origin);
+    g_autofree char *name = g_utf8_make_valid(base, -1);
+    g_autofree char *start = g_strconcat(doc->path, ": ", NULL);
+    gsize skipped = g_str_has_prefix(doc->reason, start) ? strlen(start) : 0;
+    g_autofree char *reason = g_utf8_make_valid(doc->reason + skipped, -1);
+    return json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "file", name, "doc_id", doc->sha256,
+                     "status", "failed", "error", "code", doc->code, "message", reason);
+}
+
+static gboolean do_given_up(const dp_router *router, const dp_doc *doc, guint index,
+                            json_t *planned, dp_route_facts *facts, char **path,
+                            GError **error)
+{
+    g_autofree char *key = dp_action_key(doc->sha256, doc->recipe, index, planned);
+    dp_action_run run = { .planned = planned,
+                          .key = key,
+                          .sha256 = doc->sha256,
+                          .facts = facts,
+                          .was_started = TRUE,
+                          .cancellable = router->cancellable,
+                          .remember = remember_nothing };
+    facts->rule = json_string_value(json_object_get(planned, "rule"));
+    gboolean is_ok = dp_action_do(&run, error);
+    facts->rule = NULL;
+    if (is_ok && run.moved_to != NULL) {
+        is_ok = dp_queue_set_path(router->queue, doc->id, run.moved_to, error);
+        g_free(*path);
+        facts->path = *path = g_steal_pointer(&run.moved_to);
+    }
+    g_free(run.moved_to);
+    return is_ok;
+}
+
+gboolean dp_route_failed(const dp_router *router, const dp_doc *doc, GError **error)
+{
+    if (router->routes == NULL || doc->state != DP_STATE_QUARANTINED ||
+        *doc->status != '\0')
+        return TRUE;
+    json_t *result = given_up_result(doc);
+    dp_doc_facts f;
+    dp_doc_facts_init(&f, doc, result);
+    if (access(doc->path, F_OK) != 0)
+        f.facts.path = NULL; /* it was taken away: that is why */
+    if (doc->target == NULL || access(doc->target, F_OK) != 0)
+        f.facts.result_path = NULL;
+    const dp_rule *rule = dp_routes_match(router->routes, &f.facts, NULL);
+    json_t *plan = rule != NULL ? dp_routes_plan(router->routes, rule, &f.facts, error)
+                                : json_array();
+    gboolean is_ok = plan != NULL;
+    g_autofree char *path = NULL;
+    for (gsize i = 0; is_ok && i < json_array_size(plan); i++)
+        is_ok = do_given_up(router, doc, (guint)i, json_array_get(plan, i), &f.facts,
+                            &path, error);
+    json_decref(plan);
+    dp_doc_facts_clear(&f);
+    json_decref(result);
     return is_ok;
 }

@@ -341,6 +341,20 @@ static void on_done(void *user, const dp_doc *claimed, const json_t *result)
         dp_claims_tidy(place.folder->path, claimed->path);
 }
 
+/* The row as it is now when an action has moved the document, which is not ours any more
+ * then; else NULL. */
+static dp_doc *route_failed(dp_watch *w, const dp_site *site, const dp_doc *doc)
+{
+    dp_router router = { w->queue, dp_site_routes(site), w->app->cancellable };
+    g_autoptr(GError) error = NULL;
+    if (!dp_route_failed(&router, doc, &error))
+        dp_message(w->app, "error", "%s: routes, failed: %s", doc->origin,
+                   error->message);
+    g_autoptr(dp_doc) now = dp_queue_get(w->queue, doc->id, NULL);
+    return now != NULL && strcmp(now->path, doc->path) != 0 ? g_steal_pointer(&now)
+                                                            : NULL;
+}
+
 static void on_failed(void *user, const dp_doc *doc)
 {
     dp_watch *w = user;
@@ -358,9 +372,18 @@ static void on_failed(void *user, const dp_doc *doc)
     dp_message(w->app, "error", "%s: %s (%s; attempt %u, %s)", doc->origin, reason,
                doc->code, doc->attempts, more);
     g_autoptr(dp_site) site = dp_watch_site(w);
+    g_autoptr(dp_doc) moved = route_failed(w, site, doc);
     dp_place place;
-    if (dp_site_place(site, doc->origin, &place))
+    if (!dp_site_place(site, doc->origin, &place))
+        return;
+    if (moved == NULL) {
         (void)dp_finish_failed(w, &place, doc);
+        return;
+    }
+    forget_target(w, doc->target);
+    g_autofree char *name = g_build_filename(place.folder->failed, place.relative, NULL);
+    (void)write_failure(w, &place, name, moved); /* says what is wrong */
+    dp_claims_tidy(place.folder->path, doc->path);
 }
 
 static void on_twin(void *user, const dp_doc *doc, gint64 twin)

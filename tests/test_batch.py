@@ -537,6 +537,62 @@ class Unattended(Case):
         self.assertEqual(len((kept / "list.jsonl").read_text().splitlines()), 3)
         self.assertEqual(list(self.inputs.iterdir()), [])
 
+    def test_route_of_those_given_up(self):
+        """`failed` when the tries are used up, not before, and once; the rest is not touched."""
+        bad = self.inputs / "bad.pdf"
+        bad.write_bytes(b"%PDF-1.4 nothing more")
+        self.draw("good.png", 1)
+        config = self.tmp / "batch.yaml"
+        config.write_text(
+            f"journal: journal.db\ndefaults: {{schema: {self.easy}}}\n"
+            "batch: {from: [in], out: out}\n"
+            "routes:\n  root: archive\n  rules:\n"
+            "    - name: all\n      when: {status: ok}\n      do: [{copy: 'kept/{@file}'}]\n"
+            "  failed:\n    do:\n"
+            "      - write: {to: 'lost/{@file}.json', format: json}\n"
+            "      - append: {to: lost.jsonl, format: jsonl, columns: ['@file', '@status', '@doc_id']}\n"
+            "      - move: 'lost/{@file}'\n")
+        env, lost = {"DOCVL_BACKOFF": "1,1,1,1"}, self.tmp / "archive" / "lost"
+        for _ in range(4):
+            self.docvl("batch", "--config", config, env=env, code=3)
+            self.assertFalse(lost.exists())
+            time.sleep(0.01)
+        content = bad.read_bytes()
+        done = self.docvl("batch", "--config", config, env=env, code=3)
+        self.assertNotIn("routes, failed", done.err)
+        self.assertEqual((lost / "bad.pdf").read_bytes(), content)
+        self.assertFalse(bad.exists())
+        self.assertEqual(json.loads((lost / "bad.pdf.json").read_bytes())["error"]["code"],
+                         "unreadable")
+        self.docvl("batch", "--config", config, env=env, code=0)
+        lines = (self.tmp / "archive" / "lost.jsonl").read_text().splitlines()
+        self.assertEqual([json.loads(line)["@status"] for line in lines], ["failed"])
+        shown = json.loads(self.docvl("quarantine", "show", lost / "bad.pdf", "--journal",
+                                      self.tmp / "journal.db", code=0).out)
+        self.assertEqual(shown["state"], "quarantined")
+        # Released and given up again: the same action recognises what it has left.
+        self.docvl("quarantine", "release", "--all", "--journal", self.tmp / "journal.db", code=0)
+        for _ in range(5):
+            self.docvl("batch", "--config", config, lost / "bad.pdf", env=env)
+            time.sleep(0.01)
+        lines = (self.tmp / "archive" / "lost.jsonl").read_text().splitlines()
+        self.assertEqual(len(lines), 1)
+        self.assertEqual(sorted(p.name for p in lost.iterdir()), ["bad.pdf", "bad.pdf.json"])
+
+    def test_route_of_those_given_up_that_cannot_be_done(self):
+        (self.inputs / "bad.pdf").write_bytes(b"%PDF-1.4 nothing more")
+        config = self.tmp / "batch.yaml"
+        (self.tmp / "archive").write_text("a file where a folder is wanted")
+        config.write_text(
+            f"journal: journal.db\ndefaults: {{schema: {self.easy}}}\n"
+            "batch: {from: [in], out: out}\n"
+            "routes: {root: archive, failed: {do: [{move: 'lost/{@file}'}]}}\n")
+        for _ in range(5):
+            done = self.docvl("batch", "--config", config, env={"DOCVL_BACKOFF": "1,1,1,1"}, code=2)
+            time.sleep(0.01)
+        self.assertIn("bad.pdf: routes, failed: ", done.err)
+        self.assertTrue((self.inputs / "bad.pdf").exists())
+
     def test_route_that_waits_is_gone_on_with(self):
         """The file has been moved by then: no folder shows it any more."""
         self.draw("a.png", 1)

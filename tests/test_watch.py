@@ -723,6 +723,22 @@ class Service(Case):
         time.sleep(1)
         self.assertTrue(os.path.exists(self.path("in2", "b.png")))
 
+    def test_route_of_those_given_up(self):
+        self.config(top="routes:\n  root: archive\n  failed:\n    do: [{move: 'lost/{@file}'}]\n")
+        w = self.start()
+        self.drop("bad.pdf", b"junk")
+        name = "bad.pdf.error.json"
+        self.until("given up", lambda: self.failures().get(name, {}).get("status") == "quarantined")
+        with open(self.path("archive", "lost", "bad.pdf"), "rb") as f:
+            self.assertEqual(f.read(), b"junk")
+        self.assertEqual(list(files_below(self.path("out", "failed"))), [name])
+        self.assertNotIn("routes, failed", w.text())
+        w.stop()
+        self.start(1)
+        self.drop("good.png", png(1))
+        self.until("still working", lambda: "good.png" in self.results())
+        self.assertTrue(os.path.exists(self.path("archive", "lost", "bad.pdf")))
+
     def test_routes(self):
         """Rules decide where the document goes; a reload changes the rules."""
         routes = ("routes:\n  root: archive\n  rules:\n"
