@@ -1,0 +1,316 @@
+/*
+ * batch_inputs.c - an input of `docvl batch`: into the journal, to the runner, or known
+ * already; twins get a copy of the other's result.
+ */
+#include "batch_parts.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- inputs (main thread) -------------------------------------------------------------------- */
+
+static char *target_of(const dp_batch *b, const char *path, const char *relative)
+{
+    return b->is_beside ? g_strconcat(path, ".json", NULL)
+                        : g_strconcat(b->out_real, "/", relative, ".json", NULL);
+}
+
+static gboolean make_folder_of(dp_batch *b, const char *target, GError **error)
+{
+    g_autofree char *dir = g_path_get_dirname(target);
+    if (g_mkdir_with_parents(dir, 0777) == 0)
+        return TRUE;
+    return dp_fail_errno(error, "creating", dir);
+}
+
+/* Nothing was journaled: the file itself is the trouble. */
+static void fail_input(dp_batch *b, const char *path, const char *target,
+                       const GError *error)
+{
+    dp_row *row = dp_tale_add(b->tale, path, target);
+    gboolean is_temporary = dp_error_is_temporary(error);
+    b->is_temporary |= is_temporary;
+    dp_row_fail(row, is_temporary ? DP_FATE_LEFT : DP_FATE_FAILED, dp_error_name(error),
+                error->message);
+    dp_message(b->app, "error", "%s", error->message);
+}
+
+static void push(dp_batch *b, dp_row *row)
+{
+    g_mutex_lock(&b->lock_rows);
+    gboolean is_new = g_hash_table_insert(b->by_id, &row->id, row);
+    g_mutex_unlock(&b->lock_rows);
+    if (!is_new)
+        return;
+    b->pushed++;
+    dp_runner_push(b->runner, row->id);
+}
+
+static gboolean exists(const char *path)
+{
+    return path != NULL && access(path, F_OK) == 0;
+}
+
+/* Done before: only if the result is where it belongs (with routes: wherever they took it). */
+static gboolean settle_done(dp_batch *b, dp_row *row, const dp_doc *doc, GError **error)
+{
+    gboolean is_there = exists(doc->target);
+    if (g_strcmp0(doc->target, row->target) != 0 && is_there) {
+        row->fate = DP_FATE_TWIN; /* the same document, its result wanted elsewhere too */
+        g_ptr_array_add(b->twins, row);
+        return TRUE;
+    }
+    if (is_there || b->routes != NULL) {
+        row->fate = DP_FATE_DONE;
+        return TRUE;
+    }
+    if (!dp_queue_set_target(b->queue, doc->id, row->target, error) ||
+        !dp_queue_redo(b->queue, doc->id, error))
+        return FALSE;
+    push(b, row);
+    return TRUE;
+}
+
+static gboolean settle_waiting(dp_batch *b, dp_row *row, const dp_doc *doc,
+                               GError **error)
+{
+    gboolean is_due = dp_doc_is_due(doc);
+    guint count;
+    if (doc->state == DP_STATE_QUARANTINED && strcmp(doc->code, "gone") == 0) {
+        /* It was away when its turn came, and is here now. */
+        if (!dp_queue_retry(b->queue, NULL, doc->id, DP_RETRY_QUARANTINED, &count, error))
+            return FALSE;
+    } else if (doc->state == DP_STATE_QUARANTINED ||
+               (doc->state != DP_STATE_SETTLED && *doc->worker == '\0' && !is_due)) {
+        dp_row_fail(row, DP_FATE_WAITS, doc->code, doc->reason);
+        return TRUE;
+    }
+    if (g_strcmp0(doc->target, row->target) != 0 &&
+        !dp_queue_set_target(b->queue, doc->id, row->target, error))
+        return FALSE;
+    push(b, row);
+    return TRUE;
+}
+
+/* The content is known under another path.  That one goes on; when its file is gone, this
+ * one takes its place. */
+static gboolean settle_twin(dp_batch *b, dp_row *row, const dp_doc *doc, GError **error)
+{
+    if (strcmp(doc->origin, row->path) != 0 && exists(doc->path)) {
+        row->fate = DP_FATE_TWIN;
+        row->twin_of = g_strdup(doc->origin);
+        g_ptr_array_add(b->twins, row);
+        if (doc->state == DP_STATE_ROUTED && !exists(doc->target) && b->routes == NULL &&
+            !dp_queue_redo(b->queue, doc->id, error))
+            return FALSE;
+        g_mutex_lock(&b->lock_rows);
+        gboolean is_listed = g_hash_table_contains(b->by_id, &doc->id);
+        g_mutex_unlock(&b->lock_rows);
+        if (!is_listed && doc->state == DP_STATE_SETTLED) {
+            b->pushed++;
+            dp_runner_push(b->runner, doc->id);
+        }
+        return TRUE;
+    }
+    if (!dp_queue_set_path(b->queue, doc->id, row->path, error))
+        return FALSE;
+    return doc->state == DP_STATE_ROUTED ? settle_done(b, row, doc, error)
+                                         : settle_waiting(b, row, doc, error);
+}
+
+static gboolean settle_row(dp_batch *b, dp_row *row, const dp_added *added,
+                           GError **error)
+{
+    row->id = added->id;
+    if (added->how == DP_ADD_NEW || added->how == DP_ADD_FORCED) {
+        push(b, row);
+        return TRUE;
+    }
+    g_autoptr(dp_doc) doc = dp_queue_get(b->queue, added->id, error);
+    if (doc == NULL)
+        return FALSE;
+    switch (added->how) {
+    case DP_ADD_DONE:
+        return settle_done(b, row, doc, error);
+    case DP_ADD_TWIN:
+        return settle_twin(b, row, doc, error);
+    default:
+        return settle_waiting(b, row, doc, error);
+    }
+}
+
+static gboolean hash_input(dp_batch *b, const char *path, char sha256[65],
+                           dp_stamp *stamp, GError **error)
+{
+    if (!dp_stamp_file(path, stamp, error))
+        return FALSE;
+    if (b->queue != NULL && dp_queue_known_hash(b->queue, b->lane, path, stamp, sha256))
+        return TRUE;
+    return dp_hash_file(path, sha256, stamp, error);
+}
+
+static void clash(dp_batch *b, const char *path, const char *target, const dp_row *other)
+{
+    dp_row *row = dp_tale_add(b->tale, path, NULL);
+    g_autofree char *text = g_strdup_printf("%s: its result would be %s, as that of %s",
+                                            path, target, other->path);
+    dp_row_fail(row, DP_FATE_FAILED, "clash", text);
+    dp_message(b->app, "error", "%s", text);
+}
+
+/* TRUE: stop here. */
+static gboolean is_scan_over(dp_batch *b)
+{
+    if (g_cancellable_is_cancelled(b->app->cancellable) ||
+        (b->runner != NULL && dp_runner_wait(b->runner, 0, NULL)))
+        b->is_stopped_early = TRUE;
+    return b->is_stopped_early || (b->limit > 0 && b->pushed >= (guint)b->limit);
+}
+
+static void tell_dry(dp_batch *b, const char *path, const char *sha256)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(dp_doc) doc = b->queue != NULL
+                                ? dp_queue_find(b->queue, b->lane, sha256,
+                                                dp_recipe_sha256(b->recipe), &error)
+                                : NULL;
+    const char *what = doc == NULL                      ? "new"
+                       : strcmp(doc->origin, path) != 0 ? "twin"
+                       : doc->state == DP_STATE_ROUTED  ? "done"
+                                                        : dp_state_name(doc->state);
+    b->pushed += doc == NULL || doc->state != DP_STATE_ROUTED;
+    printf("%s\t%s\n", what, path);
+}
+
+gboolean dp_batch_found(void *user, const char *path, const char *relative)
+{
+    dp_batch *b = user;
+    if (is_scan_over(b))
+        return FALSE;
+    g_autofree char *target = target_of(b, path, relative);
+    const dp_row *other = g_hash_table_lookup(b->targets, target);
+    if (other != NULL) {
+        if (strcmp(other->path, path) != 0) /* the same file named twice is one */
+            clash(b, path, target, other);
+        return TRUE;
+    }
+    char sha256[65];
+    dp_stamp stamp;
+    g_autoptr(GError) error = NULL;
+    if (!hash_input(b, path, sha256, &stamp, &error)) {
+        fail_input(b, path, target, error);
+        return TRUE;
+    }
+    if (b->is_dry) {
+        tell_dry(b, path, sha256);
+        return TRUE;
+    }
+    dp_row *row = dp_tale_add(b->tale, path, target);
+    g_hash_table_insert(b->targets, row->target, row);
+    dp_arrival arrival = { .lane = b->lane,
+                           .path = path,
+                           .target = target,
+                           .sha256 = sha256,
+                           .recipe = dp_recipe_sha256(b->recipe),
+                           .stamp = stamp,
+                           .is_forced = b->is_forced,
+                           .is_light = TRUE };
+    dp_added added;
+    if (!make_folder_of(b, target, &error) ||
+        !dp_queue_add(b->queue, &arrival, &added, &error) ||
+        !settle_row(b, row, &added, &error)) {
+        gboolean is_temporary = dp_error_is_temporary(error);
+        b->is_temporary |= is_temporary;
+        dp_row_fail(row, is_temporary ? DP_FATE_LEFT : DP_FATE_FAILED,
+                    dp_error_name(error), error->message);
+        dp_message(b->app, "error", "%s", error->message);
+    }
+    return TRUE;
+}
+
+void dp_batch_skipped(void *user, const char *path, dp_scan_skip why, const GError *error)
+{
+    dp_batch *b = user;
+    b->tale->skipped[why]++;
+    if (why == DP_SKIP_ERROR)
+        fail_input(b, path, NULL, error);
+    else if (why == DP_SKIP_NAME && b->tale->skipped_names->len < DP_TALE_NAMES_MAX)
+        g_ptr_array_add(b->tale->skipped_names, g_strdup(path));
+}
+
+/* ---- twins ------------------------------------------------------------------------------------ */
+
+/* The result of the other document under this one's name. */
+static gboolean copy_result(dp_batch *b, const dp_row *row, const dp_doc *doc,
+                            GError **error)
+{
+    json_t *present = json_load_file(row->target, 0, NULL);
+    const char *id = json_string_value(json_object_get(present, "doc_id"));
+    gboolean is_there = g_strcmp0(id, doc->sha256) == 0;
+    json_decref(present);
+    if (is_there && !b->is_forced)
+        return TRUE;
+    json_error_t where;
+    json_t *result = json_load_file(doc->target, JSON_REJECT_DUPLICATES, &where);
+    if (result == NULL) {
+        g_set_error(error, DP_IO_ERROR, EIO,
+                    "%s: the result of %s, its twin, is not there", row->path,
+                    doc->origin);
+        return FALSE;
+    }
+    g_autofree char *base = g_path_get_basename(row->path);
+    g_autofree char *name = g_utf8_make_valid(base, -1);
+    g_autofree char *other = g_utf8_make_valid(doc->origin, -1);
+    json_object_set_new(result, "file", json_string(name));
+    json_object_set_new(result, "twin_of", json_string(other));
+    g_autofree char *text = dp_result_text(result, "json", FALSE);
+    json_decref(result);
+    return dp_publish(row->target, text, strlen(text), error);
+}
+
+void dp_batch_settle_twins(dp_batch *b)
+{
+    for (guint i = 0; i < b->twins->len; i++) {
+        dp_row *row = g_ptr_array_index(b->twins, i);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(dp_doc) doc = dp_queue_get(b->queue, row->id, &error);
+        if (doc == NULL || doc->state == DP_STATE_FAILED ||
+            doc->state == DP_STATE_QUARANTINED) {
+            dp_row_fail(row, DP_FATE_FAILED,
+                        doc != NULL ? doc->code : dp_error_name(error),
+                        doc != NULL ? doc->reason : error->message);
+            dp_batch_publish_failure(b, row->path, row->target, row->code, row->reason);
+        } else if (doc->state != DP_STATE_ROUTED && doc->state != DP_STATE_PUBLISHED) {
+            row->fate = DP_FATE_LEFT;
+        } else if (exists(doc->target) && !copy_result(b, row, doc, &error)) {
+            dp_row_fail(row, DP_FATE_FAILED, dp_error_name(error), error->message);
+            dp_message(b->app, "error", "%s", error->message);
+        }
+    }
+}
+
+/* Documents whose routing was broken off: an action may have moved their file already, so
+ * no look into folders finds them again. */
+void dp_batch_push_published(dp_batch *b)
+{
+    dp_filter filter = { .lane = b->lane, .states = 1u << DP_STATE_PUBLISHED };
+    guint count = b->routes != NULL ? 1 : 0;
+    while (count > 0) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GPtrArray) docs = dp_queue_list(b->queue, &filter, &error);
+        count = docs != NULL ? docs->len : 0;
+        for (guint i = 0; i < count; i++) {
+            const dp_doc *doc = g_ptr_array_index(docs, i);
+            filter.after_id = doc->id;
+            dp_row *row = dp_tale_add(b->tale, doc->origin, doc->target);
+            row->id = doc->id;
+            if (row->target != NULL)
+                g_hash_table_insert(b->targets, row->target, row);
+            if (!settle_waiting(b, row, doc, &error))
+                dp_row_fail(row, DP_FATE_LEFT, dp_error_name(error), error->message);
+        }
+    }
+}
