@@ -58,11 +58,15 @@ static char *escape(const char *text)
     return g_string_free(out, FALSE);
 }
 
-void dx_choices_add(dx_choices *choices, const char *text, gsize start, gsize end, double weight)
+void dx_choices_add(dx_choices *choices, const char *text, gsize start, gsize end,
+                    double weight)
 {
     if (*text == '\0')
         return;
-    choice c = { .json = escape(text), .text = g_strdup(text), .start = start, .end = end,
+    choice c = { .json = escape(text),
+                 .text = g_strdup(text),
+                 .start = start,
+                 .end = end,
                  .weight = weight };
     g_array_append_val(choices->all, c);
 }
@@ -71,7 +75,10 @@ static int by_json(gconstpointer a, gconstpointer b)
 {
     const choice *p = a, *q = b;
     int order = strcmp(p->json, q->json);
-    return order != 0 ? order : p->weight > q->weight ? -1 : p->weight < q->weight ? 1 : 0;
+    return order != 0              ? order
+           : p->weight > q->weight ? -1
+           : p->weight < q->weight ? 1
+                                   : 0;
 }
 
 void dx_choices_seal(dx_choices *choices)
@@ -80,7 +87,8 @@ void dx_choices_seal(dx_choices *choices)
     guint kept = 0; /* of equal texts the best place stays */
     for (guint i = 0; i < choices->all->len; i++) {
         choice *c = &g_array_index(choices->all, choice, i);
-        if (kept > 0 && strcmp(g_array_index(choices->all, choice, kept - 1).json, c->json) == 0)
+        if (kept > 0 &&
+            strcmp(g_array_index(choices->all, choice, kept - 1).json, c->json) == 0)
             continue;
         if (kept != i) {
             choice *to = &g_array_index(choices->all, choice, kept);
@@ -98,8 +106,8 @@ guint dx_choices_count(const dx_choices *choices)
     return choices->all->len;
 }
 
-gboolean dx_choices_find(const dx_choices *choices, const char *text, gsize *start, gsize *end,
-                         double *weight)
+gboolean dx_choices_find(const dx_choices *choices, const char *text, gsize *start,
+                         gsize *end, double *weight)
 {
     for (guint i = 0; i < choices->all->len; i++) {
         const choice *c = &g_array_index(choices->all, choice, i);
@@ -132,14 +140,14 @@ typedef struct machine {
     const vl_model *model;
     const dx_form *form;
     phase now;
-    GString *forced;   /* text to write next */
+    GString *forced; /* text to write next */
     guint slot, row;
-    GString *typed;    /* of the sampled part */
+    GString *typed;      /* of the sampled part */
     const char *ends[3]; /* what may follow the value, NULL-terminated */
     double bias;
-    double logprob;    /* of the value so far */
-    GArray *values;    /* of dx_answer_value */
-    float *raise;      /* [vocab] bias of the allowed tokens */
+    double logprob; /* of the value so far */
+    GArray *values; /* of dx_answer_value */
+    float *raise;   /* [vocab] bias of the allowed tokens */
     uint32_t vocab;
     gboolean is_sampled; /* the last step went through the sampler */
     GCancellable *cancellable;
@@ -215,7 +223,8 @@ static gboolean fits(const machine *m, const char *head, gsize n, guint *lo, gui
     static const char null_text[] = "\":null", open_text[] = "\":\"";
     const gsize null_bytes = sizeof null_text - 1, open_bytes = sizeof open_text - 1;
     *lo = *hi = 0;
-    if (!slot_of(m)->is_required && n > 2 && is_prefix(head, MIN(n, null_bytes), null_text))
+    if (!slot_of(m)->is_required && n > 2 &&
+        is_prefix(head, MIN(n, null_bytes), null_text))
         return n <= null_bytes || is_end_prefix(m, head + null_bytes, n - null_bytes);
     if (slot_of(m)->choices == NULL || !is_prefix(head, MIN(n, open_bytes), open_text))
         return is_prefix(head, n, null_text) && !slot_of(m)->is_required;
@@ -271,7 +280,8 @@ static vl_step allow_tokens(machine *m, uint32_t *mask)
     for (uint32_t id = 0; id < m->vocab; id++) {
         size_t length;
         const char *bytes = vl_token_bytes(m->model, (int32_t)id, &length);
-        const char *head = length > 0 ? joined(m, bytes, length, room, sizeof room) : NULL;
+        const char *head =
+            length > 0 ? joined(m, bytes, length, room, sizeof room) : NULL;
         if (head == NULL || !allow(m, head, m->typed->len + length, &m->raise[id]))
             continue;
         mask[id / 32] |= 1u << (id % 32);
@@ -293,7 +303,8 @@ static vl_step on_next(void *user, uint32_t *mask, int32_t *forced, size_t force
         m->is_sampled = TRUE;
         return allow_tokens(m, mask);
     }
-    *forced_count = dx_tokenize(m->model, m->forced->str, m->forced->len, forced, forced_max);
+    *forced_count =
+        dx_tokenize(m->model, m->forced->str, m->forced->len, forced, forced_max);
     if (*forced_count > forced_max)
         return VL_STEP_FAIL;
     gboolean is_list = m->form->list != NULL && m->values->len == 0 && m->typed->len == 0;
@@ -313,7 +324,8 @@ static gboolean is_running_on(const machine *m)
     for (guint k = m->values->len - n; k < m->values->len; k++)
         for (guint back = 1; back <= 2; back++)
             if (g_strcmp0(g_array_index(m->values, dx_answer_value, k).text,
-                          g_array_index(m->values, dx_answer_value, k - back * n).text) != 0)
+                          g_array_index(m->values, dx_answer_value, k - back * n).text) !=
+                0)
                 return FALSE;
     return TRUE;
 }
@@ -401,17 +413,24 @@ gboolean dx_answer_run(const vl_model *model, dx_vocab *vocab, vl_context *conte
                        GError **error)
 {
     uint32_t size = vl_model_get_info(model)->vocab;
-    machine m = { .model = model, .form = form, .forced = g_string_new(NULL),
-                  .typed = g_string_new(NULL), .bias = bias, .vocab = size,
-                  .raise = g_new0(float, size), .cancellable = cancellable,
+    machine m = { .model = model,
+                  .form = form,
+                  .forced = g_string_new(NULL),
+                  .typed = g_string_new(NULL),
+                  .bias = bias,
+                  .vocab = size,
+                  .raise = g_new0(float, size),
+                  .cancellable = cancellable,
                   .values = g_array_new(FALSE, TRUE, sizeof(dx_answer_value)) };
     g_array_set_clear_func(m.values, clear_value);
     g_autofree char *opening =
         g_strconcat("{\"", form->list != NULL ? form->list : form->slots[0].key, NULL);
     force_text(&m, opening);
     vl_constraint constraint = { &m, on_next, on_accept, on_bias };
-    vl_generate_opts opts = { .tokens_max = tokens_max, .constraint = &constraint,
-                              .on_token = on_token, .user = &m };
+    vl_generate_opts opts = { .tokens_max = tokens_max,
+                              .constraint = &constraint,
+                              .on_token = on_token,
+                              .user = &m };
     vl_end end = VL_END_EOS;
     vl_error err = { 0 };
     gboolean is_ok = vl_generate(context, &opts, &end, &err);
@@ -431,11 +450,14 @@ gboolean dx_answer_run(const vl_model *model, dx_vocab *vocab, vl_context *conte
     return TRUE;
 }
 
-gboolean dx_answer_score(const vl_model *model, vl_context *context, const char *const *texts,
-                         guint count, double *logprob, GError **error)
+gboolean dx_answer_score(const vl_model *model, vl_context *context,
+                         const char *const *texts, guint count, double *logprob,
+                         GError **error)
 {
-    uint32_t vocab = vl_model_get_info(model)->vocab, start = vl_context_position(context);
-    g_autofree float *first = g_memdup2(vl_context_logits(context), vocab * sizeof(float));
+    uint32_t vocab = vl_model_get_info(model)->vocab,
+             start = vl_context_position(context);
+    g_autofree float *first =
+        g_memdup2(vl_context_logits(context), vocab * sizeof(float));
     for (guint i = 0; i < count; i++) {
         int32_t ids[64];
         size_t n = dx_tokenize(model, texts[i], strlen(texts[i]), ids, 63);

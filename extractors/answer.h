@@ -24,8 +24,8 @@ void dx_choices_add(dx_choices *choices, const char *text, gsize start, gsize en
 void dx_choices_seal(dx_choices *choices);
 guint dx_choices_count(const dx_choices *choices);
 /* The candidate with this text: its best span. */
-gboolean dx_choices_find(const dx_choices *choices, const char *text, gsize *start, gsize *end,
-                         double *weight);
+gboolean dx_choices_find(const dx_choices *choices, const char *text, gsize *start,
+                         gsize *end, double *weight);
 /* Candidates as (text, weight), best weight first; for alternatives. */
 const char *dx_choices_text(const dx_choices *choices, guint i, double *weight);
 
@@ -35,16 +35,16 @@ typedef struct dx_slot {
     gboolean is_required;      /* null is not allowed */
 } dx_slot;
 
-typedef struct dx_form {       /* what a question asks */
+typedef struct dx_form { /* what a question asks */
     const dx_slot *slots;
     guint slot_count;
-    const char *list;          /* NULL: one object {slots}; else {"list":[{slots},…]} */
+    const char *list; /* NULL: one object {slots}; else {"list":[{slots},…]} */
     guint rows_max;
 } dx_form;
 
 typedef struct dx_answer_value {
-    char *text;     /* NULL: null */
-    double prob;    /* of the tokens among the allowed ones */
+    char *text;  /* NULL: null */
+    double prob; /* of the tokens among the allowed ones */
 } dx_answer_value;
 
 /* Generate.  *values gets rows x slot_count values (GArray of dx_answer_value, frees its
@@ -56,7 +56,8 @@ gboolean dx_answer_run(const vl_model *model, dx_vocab *vocab, vl_context *conte
 
 /* Log-probabilities of fixed continuations, for classification: [count], not normalised.
  * The context is as before afterwards. */
-gboolean dx_answer_score(const vl_model *model, vl_context *context, const char *const *texts,
-                         guint count, double *logprob, GError **error);
+gboolean dx_answer_score(const vl_model *model, vl_context *context,
+                         const char *const *texts, guint count, double *logprob,
+                         GError **error);
 
 #endif

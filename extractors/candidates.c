@@ -10,8 +10,9 @@
 
 #define NUM       "(?:\\d{1,3}(?:[.,'’  ]\\d{2,3})+(?:[.,]\\d{1,6})?|\\d+(?:[.,]\\d{1,6})?)"
 #define NUM_SOLID "(?:\\d{1,3}(?:[.,'’]\\d{2,3})+(?:[.,]\\d{1,6})?|\\d+(?:[.,]\\d{1,6})?)"
-#define CUR                                                                                \
-    "(?:€|£|[A-Z]{0,3}\\$|¥|₹|₺|₴|₽|₩|฿|₫|₪|₱|\\b[A-Z]{3}\\b|SFr\\.?|Fr\\.|Frs\\.|zł|Kč|Ft|"    \
+#define CUR                                                                                                   \
+    "(?:€|£|[A-Z]{0,3}\\$|¥|₹|₺|₴|₽|₩|฿|₫|₪|₱|\\b[A-Z]{3}\\b|SFr\\.?|Fr\\.|Frs\\.|zł|" \
+    "Kč|Ft|"                                                                                                 \
     "kr\\.?|lei|лв\\.?|Rs\\.?|R)"
 #define LEFT  "(?<![\\w.,/])"
 #define RIGHT "(?![\\w/]|[.,]\\d)"
@@ -22,6 +23,7 @@ static const struct {
     double weight;
     const char *pattern;
 } finders[] = {
+    /* clang-format off */
     { DX_KIND_AMOUNT, 1.0, "(?<!\\w)" CUR " ?[-−]?" NUM RIGHT },
     { DX_KIND_AMOUNT, 1.0, LEFT "[-−]?" NUM "(?:-|,-|,–|\\.–|\\.-)? ?" CUR "(?!\\w)" },
     { DX_KIND_AMOUNT, 0.9, LEFT "[-−(]?" NUM "\\)?(?:-(?!\\d)| CR\\b|,-|\\.-|\\.–)?" RIGHT },
@@ -70,6 +72,7 @@ static const struct {
     { DX_KIND_ID, 1.0, "(?<![\\w/.#-])[\\p{L}#]*[\\w/.#_-]*\\d[\\w/.#_-]*" },
     { DX_KIND_ID, 0.5, "(?<![\\w/.#-])(?=[^\\t\\n]{0,40}\\d)[\\p{L}\\d#][\\w/.#_-]{0,24} [\\w/.#_-]*\\d[\\w/.#_-]*" },
     { DX_KIND_ID, 0.4, "(?<![\\w/.#-])\\d[\\w/.-]{0,14} \\d[\\w/.-]{0,14} \\d[\\w/.-]{0,14}(?: \\d[\\w/.-]{0,14})?" },
+    /* clang-format on */
 };
 
 static void candidate_clear(gpointer data)
@@ -88,7 +91,8 @@ static gint by_start(gconstpointer a, gconstpointer b)
 }
 
 /* Bare whole numbers are seldom amounts, wrong check digits seldom identifiers. */
-static double judge_weight(dx_kind kind, double weight, const char *span, const char *value)
+static double judge_weight(dx_kind kind, double weight, const char *span,
+                           const char *value)
 {
     if (kind == DX_KIND_AMOUNT) {
         const char *dot = strchr(value, '.');
@@ -116,8 +120,9 @@ static void add_span(GArray *out, dx_kind kind, const char *text, gsize start, g
     char *value = NULL;
     if (!dx_normalize(kind, span, context, &value, NULL))
         return;
-    gboolean strict = kind == DX_KIND_GTIN || kind == DX_KIND_GLN || kind == DX_KIND_LEI ||
-                      kind == DX_KIND_CREDITOR_ID || kind == DX_KIND_QR_REFERENCE;
+    gboolean strict = kind == DX_KIND_GTIN || kind == DX_KIND_GLN ||
+                      kind == DX_KIND_LEI || kind == DX_KIND_CREDITOR_ID ||
+                      kind == DX_KIND_QR_REFERENCE;
     if (strict && dx_identifier_check(kind, value) != DX_VERDICT_PASS) {
         g_free(value);
         return;

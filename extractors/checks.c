@@ -11,8 +11,8 @@
 
 #include "normalize.h"
 
-#define DAY_SECONDS      (24 * 60 * 60)
-#define WALK_DEPTH_MAX   16
+#define DAY_SECONDS    (24 * 60 * 60)
+#define WALK_DEPTH_MAX 16
 
 typedef struct run {
     const json_t *schema, *values;
@@ -25,21 +25,28 @@ static json_t *operand_json(dx_operand o)
 {
     g_autofree char *text = NULL;
     switch (o.type) {
-    case DX_NUMBER: text = dx_amount_format(o.number, 0); break;
-    case DX_DATE: text = dx_date_from_days(o.number); break;
-    case DX_STRING: return json_string(o.string);
-    case DX_NULL: break;
+    case DX_NUMBER:
+        text = dx_amount_format(o.number, 0);
+        break;
+    case DX_DATE:
+        text = dx_date_from_days(o.number);
+        break;
+    case DX_STRING:
+        return json_string(o.string);
+    case DX_NULL:
+        break;
     }
     return text != NULL ? json_string(text) : json_null();
 }
 
-static void add_result(run *r, const char *id, const char *result, json_t *lhs, json_t *rhs,
-                       const char *tolerance, json_t *fields, const char *severity)
+static void add_result(run *r, const char *id, const char *result, json_t *lhs,
+                       json_t *rhs, const char *tolerance, json_t *fields,
+                       const char *severity)
 {
-    json_array_append_new(
-        r->results, json_pack("{s:s, s:s, s:o, s:o, s:s?, s:o, s:s}", "id", id, "result",
-                              result, "lhs", lhs, "rhs", rhs, "tolerance", tolerance,
-                              "fields", fields, "severity", severity));
+    json_array_append_new(r->results,
+                          json_pack("{s:s, s:s, s:o, s:o, s:s?, s:o, s:s}", "id", id,
+                                    "result", result, "lhs", lhs, "rhs", rhs, "tolerance",
+                                    tolerance, "fields", fields, "severity", severity));
 }
 
 /* ---- x-checks --------------------------------------------------------------------- */
@@ -89,7 +96,8 @@ static gboolean check_parse(const json_t *entry, gsize index, check *out, GError
     const char *list = dx_expr_list(out->expr);
     const char *other = out->tolerance != NULL ? dx_expr_list(out->tolerance) : NULL;
     if (other != NULL && g_strcmp0(list, other) != 0) {
-        gboolean failed = check_error(error, out->id, "the tolerance runs over another list");
+        gboolean failed =
+            check_error(error, out->id, "the tolerance runs over another list");
         check_clear(out);
         return failed;
     }
@@ -104,8 +112,9 @@ static const json_t *checks_of(const json_t *schema, GError **error, gboolean *o
         g_set_error(error, DX_ERROR, DX_SCHEMA, "/x-checks: not an array");
     else if (json_array_size(list) > DX_CHECK_LIST_MAX) {
         *ok = FALSE;
-        g_set_error(error, DX_ERROR, DX_SCHEMA, "/x-checks: %" G_GSIZE_FORMAT
-                    " checks, limit %u", json_array_size(list), DX_CHECK_LIST_MAX);
+        g_set_error(error, DX_ERROR, DX_SCHEMA,
+                    "/x-checks: %" G_GSIZE_FORMAT " checks, limit %u",
+                    json_array_size(list), DX_CHECK_LIST_MAX);
     }
     return list;
 }
@@ -137,9 +146,12 @@ static int run_row(run *r, const check *c, gssize row)
     if (row >= 0 && verdict != 0)
         return verdict;
     g_autofree char *text = dx_amount_format(tolerance, 0);
-    add_result(r, c->id, verdict < 0 ? "skip" : verdict ? "pass" : "fail",
-               operand_json(o.lhs), operand_json(o.rhs), text, dx_expr_fields(c->expr, row),
-               c->severity);
+    add_result(r, c->id,
+               verdict < 0 ? "skip"
+               : verdict   ? "pass"
+                           : "fail",
+               operand_json(o.lhs), operand_json(o.rhs), text,
+               dx_expr_fields(c->expr, row), c->severity);
     return verdict;
 }
 
@@ -181,8 +193,8 @@ static json_t *one_field(const char *path)
     return json_pack("[s]", path);
 }
 
-static void identifier_result(run *r, const char *id, gboolean passes, const char *severity,
-                              const char *path, const char *value)
+static void identifier_result(run *r, const char *id, gboolean passes,
+                              const char *severity, const char *path, const char *value)
 {
     if (!stated(r, id))
         add_result(r, id, passes ? "pass" : "fail", json_string(value), json_null(), NULL,
@@ -192,9 +204,10 @@ static void identifier_result(run *r, const char *id, gboolean passes, const cha
 static void check_identifier(run *r, dx_kind kind, const char *path, const char *value)
 {
     static const char *const ids[DX_KIND_COUNT] = {
-        [DX_KIND_IBAN] = "B-1", [DX_KIND_BIC] = "B-2", [DX_KIND_CREDITOR_ID] = "B-4",
-        [DX_KIND_ISO11649] = "R-1", [DX_KIND_QR_REFERENCE] = "R-2", [DX_KIND_GTIN] = "I-2",
-        [DX_KIND_GLN] = "I-3", [DX_KIND_LEI] = "I-4",
+        [DX_KIND_IBAN] = "B-1",         [DX_KIND_BIC] = "B-2",
+        [DX_KIND_CREDITOR_ID] = "B-4",  [DX_KIND_ISO11649] = "R-1",
+        [DX_KIND_QR_REFERENCE] = "R-2", [DX_KIND_GTIN] = "I-2",
+        [DX_KIND_GLN] = "I-3",          [DX_KIND_LEI] = "I-4",
     };
     const char *doubt = r->by_model ? "error" : "warn";
     if (kind == DX_KIND_VAT_ID) {
@@ -255,7 +268,8 @@ static void check_account(run *r, const json_t *entry, const char *path)
 static void add_missing(run *r, const char *path)
 {
     if (!stated(r, "Q"))
-        add_result(r, "Q", "fail", json_null(), json_null(), NULL, one_field(path), "error");
+        add_result(r, "Q", "fail", json_null(), json_null(), NULL, one_field(path),
+                   "error");
 }
 
 /* Step the schema and the values side by side; both are trees, the depth is bounded. */
@@ -268,7 +282,8 @@ static void walk(run *r, const json_t *schema, const json_t *value, const char *
     const char *reference = json_string_value(json_object_get(schema, "$ref"));
     if (reference != NULL && g_str_has_prefix(reference, "#/$defs/")) {
         const json_t *defs = json_object_get(r->schema, "$defs");
-        walk(r, json_object_get(defs, reference + strlen("#/$defs/")), value, path, depth + 1);
+        walk(r, json_object_get(defs, reference + strlen("#/$defs/")), value, path,
+             depth + 1);
         return;
     }
     const json_t *items = json_object_get(schema, "items");
@@ -292,13 +307,15 @@ static void walk(run *r, const json_t *schema, const json_t *value, const char *
         json_t *required;
         json_array_foreach(json_object_get(schema, "x-required"), i, required) {
             const char *field = json_string_value(required);
-            g_autofree char *at = g_strdup_printf("%s%s%s", path, *path ? "." : "", field);
+            g_autofree char *at =
+                g_strdup_printf("%s%s%s", path, *path ? "." : "", field);
             if (field != NULL && dx_values_get(value, field) == NULL)
                 add_missing(r, at);
         }
         check_account(r, value, path);
     }
-    dx_kind kind = dx_kind_from_name(json_string_value(json_object_get(schema, "x-kind")));
+    dx_kind kind =
+        dx_kind_from_name(json_string_value(json_object_get(schema, "x-kind")));
     const char *text = json_string_value(value);
     if (kind == DX_KIND_NONE || text == NULL)
         return;
@@ -341,8 +358,8 @@ static void check_required(run *r)
                    json_deep_copy(required), "error");
 }
 
-json_t *dx_checks_run(const json_t *schema, const json_t *values, const dx_check_opts *opts,
-                      GError **error)
+json_t *dx_checks_run(const json_t *schema, const json_t *values,
+                      const dx_check_opts *opts, GError **error)
 {
     gboolean ok;
     const json_t *list = checks_of(schema, error, &ok);

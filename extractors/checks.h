@@ -25,18 +25,18 @@
 
 #include "dx.h"
 
-#define DX_CHECK_BYTES_MAX 4096u  /* one expression */
-#define DX_CHECK_DEPTH_MAX 32u    /* nested brackets */
-#define DX_CHECK_NODES_MAX 512u   /* parts of one expression */
+#define DX_CHECK_BYTES_MAX 4096u /* one expression */
+#define DX_CHECK_DEPTH_MAX 32u   /* nested brackets */
+#define DX_CHECK_NODES_MAX 512u  /* parts of one expression */
 #define DX_CHECK_ROWS_MAX  100000u
-#define DX_CHECK_LIST_MAX  256u   /* x-checks of one schema */
+#define DX_CHECK_LIST_MAX  256u /* x-checks of one schema */
 
 /* D-1: dates outside are doubted. */
 #define DX_CHECK_DATE_FIRST "1990-01-01"
 #define DX_CHECK_AHEAD_DAYS 731 /* from today; two years */
 
 typedef struct dx_check_opts {
-    const char *today; /* YYYY-MM-DD; NULL means the clock (UTC) */
+    const char *today;         /* YYYY-MM-DD; NULL means the clock (UTC) */
     gboolean is_read_by_model; /* a wrong check digit is then an error, else a warning */
 } dx_check_opts;
 
@@ -48,8 +48,8 @@ gboolean dx_checks_validate(const json_t *schema, GError **error);
  * missing required fields.  `values` are plain values or envelope leaves.  Returns an
  * array of {id, result, lhs, rhs, tolerance, fields, severity}; the caller owns it.
  * NULL and DX_SCHEMA when an expression is wrong. */
-json_t *dx_checks_run(const json_t *schema, const json_t *values, const dx_check_opts *opts,
-                      GError **error);
+json_t *dx_checks_run(const json_t *schema, const json_t *values,
+                      const dx_check_opts *opts, GError **error);
 
 /* ---- shared between check_expr.c and checks.c -------------------------------- */
 

@@ -31,12 +31,11 @@ dx_places *dx_places_new(const dx_page *p, const GArray *leaves)
         g_ptr_array_add(marks->labels, g_array_new(FALSE, FALSE, sizeof(dx_label)));
         gsize k;
         json_t *name;
-        json_array_foreach(json_object_get(l->node, "x-labels"), k,
-                           name) if (json_is_string(name))
-        {
-            g_ptr_array_add(names, (char *)json_string_value(name));
-            g_array_append_val(owner, i);
-        }
+        json_array_foreach(json_object_get(l->node, "x-labels"), k, name)
+            if (json_is_string(name)) {
+                g_ptr_array_add(names, (char *)json_string_value(name));
+                g_array_append_val(owner, i);
+            }
     }
     g_ptr_array_add(names, NULL);
     marks->asks = asks;

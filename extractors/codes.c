@@ -24,7 +24,8 @@ static const char countries[] =
     "NRNUNZOMPAPEPFPGPHPKPLPMPNPRPSPTPWPYQARERORSRURWSASBSCSDSESGSHSISJSKSLSMSNSOSRSSSTSV"
     "SXSYSZTCTDTFTGTHTJTKTLTMTNTOTRTTTVTWTZUAUGUMUSUYUZVAVCVEVGVIVNVUWFWSXKYEYTZAZMZW";
 
-static gboolean in_list(const char *list, gsize list_bytes, unsigned width, const char *code)
+static gboolean in_list(const char *list, gsize list_bytes, unsigned width,
+                        const char *code)
 {
     gsize low = 0, high = list_bytes / width;
     if (code == NULL || strlen(code) != width)
@@ -54,9 +55,12 @@ gboolean dx_country_known(const char *code)
 
 unsigned dx_currency_minor(const char *code)
 {
-    static const char *const none[] = { "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW",
-                                        "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF" };
-    static const char *const three[] = { "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND" };
+    static const char *const none[] = { "BIF", "CLP", "DJF", "GNF", "ISK", "JPY",
+                                        "KMF", "KRW", "PYG", "RWF", "UGX", "VND",
+                                        "VUV", "XAF", "XOF", "XPF" };
+    static const char *const three[] = {
+        "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"
+    };
     for (gsize i = 0; i < G_N_ELEMENTS(none); i++)
         if (strcmp(none[i], code) == 0)
             return 0;
@@ -72,6 +76,7 @@ static const struct {
     const char *print, *code;
     gboolean is_word, by_case;
 } signs[] = {
+    /* clang-format off */
     { "US$", "USD", 0, 0 },  { "USD$", "USD", 0, 0 }, { "AU$", "AUD", 0, 0 },
     { "A$", "AUD", 0, 1 },   { "CA$", "CAD", 0, 0 },  { "C$", "CAD", 0, 1 },
     { "NZ$", "NZD", 0, 0 },  { "HK$", "HKD", 0, 0 },  { "S$", "SGD", 0, 1 },
@@ -101,18 +106,21 @@ static const struct {
     { "kroner", "NOK", 1, 0 }, { "kroon", "EEK", 1, 0 }, { "forint", "HUF", 1, 0 },
     { "korun", "CZK", 1, 0 }, { "yen", "JPY", 1, 0 }, { "rupees", "INR", 1, 0 },
     { "RMB", "CNY", 1, 0 },
+    /* clang-format on */
 };
 
 /* `$`, `kr` and `¥` belong to many countries: the document decides. */
-static const char *by_country(const char *print, const char *code, const dx_context *context)
+static const char *by_country(const char *print, const char *code,
+                              const dx_context *context)
 {
     static const struct {
         char first;
         const char *country, *code;
     } local[] = {
-        { '$', "AU", "AUD" }, { '$', "CA", "CAD" }, { '$', "NZ", "NZD" }, { '$', "SG", "SGD" },
-        { '$', "HK", "HKD" }, { '$', "MX", "MXN" }, { '$', "CL", "CLP" }, { '$', "AR", "ARS" },
-        { '$', "CO", "COP" }, { 'k', "SE", "SEK" }, { 'k', "NO", "NOK" }, { 'k', "DK", "DKK" },
+        { '$', "AU", "AUD" }, { '$', "CA", "CAD" }, { '$', "NZ", "NZD" },
+        { '$', "SG", "SGD" }, { '$', "HK", "HKD" }, { '$', "MX", "MXN" },
+        { '$', "CL", "CLP" }, { '$', "AR", "ARS" }, { '$', "CO", "COP" },
+        { 'k', "SE", "SEK" }, { 'k', "NO", "NOK" }, { 'k', "DK", "DKK" },
         { 'k', "IS", "ISK" }, { 'k', "FO", "DKK" }, { '\xc2', "CN", "CNY" },
     };
     if (context == NULL || context->country[0] == 0)
@@ -187,7 +195,8 @@ gsize dx_currency_suffix(const char *text, gsize bytes, const dx_context *contex
 {
     const char *tail = text + bytes - MIN(bytes, 3);
     if (bytes >= 3 && g_ascii_isalpha(tail[0]) && g_ascii_isalpha(tail[1]) &&
-        g_ascii_isalpha(tail[2]) && (bytes == 3 || !is_letter_at(g_utf8_prev_char(tail)))) {
+        g_ascii_isalpha(tail[2]) &&
+        (bytes == 3 || !is_letter_at(g_utf8_prev_char(tail)))) {
         const char *known = code_string(tail);
         if (known != NULL) {
             *code = known;
@@ -221,6 +230,7 @@ gboolean dx_read_currency(const char *printed, const dx_context *context, char *
 static const struct {
     const char *code, *names;
 } names[] = {
+    /* clang-format off */
     { "AT", "austria|osterreich|autriche|oostenrijk|rakousko|ausztria" },
     { "AU", "australia|australien" },
     { "BE", "belgium|belgien|belgique|belgie|belgio|belgica" },
@@ -268,6 +278,7 @@ static const struct {
     { "TR", "turkey|turkiye|turkei" },
     { "UA", "ukraine|україна|украіна" },
     { "US", "united states|united states of america|usa|u.s.a.|vereinigte staaten|etats-unis" },
+    /* clang-format on */
 };
 
 gboolean dx_read_country(const char *printed, char **value)
@@ -302,18 +313,52 @@ unsigned dx_fold_char(gunichar c, gunichar out[3])
     }
     c = g_unichar_tolower(c);
     switch (c) {
-    case 0xdf: out[0] = 's'; out[1] = 's'; return 2;
-    case 0xe6: out[0] = 'a'; out[1] = 'e'; return 2;
-    case 0x153: out[0] = 'o'; out[1] = 'e'; return 2;
-    case 0xf8: out[0] = 'o'; return 1;
-    case 0x111: case 0xf0: out[0] = 'd'; return 1;
-    case 0x142: out[0] = 'l'; return 1;
-    case 0x131: out[0] = 'i'; return 1;
-    case 0xa0: case 0x202f: case 0x2009: out[0] = ' '; return 1;
-    case 0x2010: case 0x2011: case 0x2013: case 0x2014: case 0x2212: out[0] = '-'; return 1;
-    case 0x2018: case 0x2019: out[0] = '\''; return 1;
-    case 0x3c2: out[0] = 0x3c3; return 1;
-    default: break;
+    case 0xdf:
+        out[0] = 's';
+        out[1] = 's';
+        return 2;
+    case 0xe6:
+        out[0] = 'a';
+        out[1] = 'e';
+        return 2;
+    case 0x153:
+        out[0] = 'o';
+        out[1] = 'e';
+        return 2;
+    case 0xf8:
+        out[0] = 'o';
+        return 1;
+    case 0x111:
+    case 0xf0:
+        out[0] = 'd';
+        return 1;
+    case 0x142:
+        out[0] = 'l';
+        return 1;
+    case 0x131:
+        out[0] = 'i';
+        return 1;
+    case 0xa0:
+    case 0x202f:
+    case 0x2009:
+        out[0] = ' ';
+        return 1;
+    case 0x2010:
+    case 0x2011:
+    case 0x2013:
+    case 0x2014:
+    case 0x2212:
+        out[0] = '-';
+        return 1;
+    case 0x2018:
+    case 0x2019:
+        out[0] = '\'';
+        return 1;
+    case 0x3c2:
+        out[0] = 0x3c3;
+        return 1;
+    default:
+        break;
     }
     if (g_unichar_ismark(c))
         return 0;

@@ -7,9 +7,9 @@
 typedef struct dx_compiler {
     dx_grammar *grammar;
     const json_t *root;
-    GString *at;      /* JSON Pointer into the schema */
-    GString *path;    /* JSON Pointer into the answer, see dx_copy_rule */
-    GPtrArray *refs;  /* $ref being written out */
+    GString *at;     /* JSON Pointer into the schema */
+    GString *path;   /* JSON Pointer into the answer, see dx_copy_rule */
+    GPtrArray *refs; /* $ref being written out */
     uint32_t depth, lists, objects;
     GError **error;
 } dx_compiler;
@@ -25,8 +25,14 @@ gboolean dx_compile_count(dx_compiler *c, const json_t *schema, const char *key,
 gboolean dx_compile_string(dx_compiler *c, const json_t *schema);
 gboolean dx_compile_number(dx_compiler *c, const json_t *schema, gboolean is_integer);
 
-enum { DX_NUMBER_START, DX_NUMBER_MINUS, DX_NUMBER_ZERO, DX_NUMBER_WHOLE, DX_NUMBER_POINT,
-       DX_NUMBER_FRACTION };
+enum {
+    DX_NUMBER_START,
+    DX_NUMBER_MINUS,
+    DX_NUMBER_ZERO,
+    DX_NUMBER_WHOLE,
+    DX_NUMBER_POINT,
+    DX_NUMBER_FRACTION
+};
 
 typedef struct dx_number_state {
     uint32_t phase, is_minus, decimals;

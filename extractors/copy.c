@@ -129,7 +129,8 @@ uint32_t *dx_copy_distances(const dx_copy_source *source, const dx_copy_set *set
         uint32_t best = set->is_end[i] ? 0 : UINT32_MAX;
         if (i < source->bytes && far[i + 1] != UINT32_MAX)
             best = MIN(best, far[i + 1] + 1);
-        while (jump > 0 && g_array_index(source->jumps, dx_copy_jump, jump - 1).from == i) {
+        while (jump > 0 &&
+               g_array_index(source->jumps, dx_copy_jump, jump - 1).from == i) {
             const dx_copy_jump *j = &g_array_index(source->jumps, dx_copy_jump, --jump);
             if (far[j->to] != UINT32_MAX)
                 best = MIN(best, far[j->to] + j->raw_bytes);

@@ -12,6 +12,7 @@
  * is a month when it equals a stem, continues one by up to four letters (inflection), or
  * is its beginning (abbreviation, three letters at least). */
 static const char *const months[12] = {
+    /* clang-format off */
     "january|januar|januari|janvier|gennaio|enero|janeiro|styczen|styczni|leden|ledna|sijecan|"
     "sijecnja|januarie|ianuarie|януари|январь|января|січень|січня|ιανουαρι|tammikuu|jaanuar|"
     "janvaris|sausis|sausio|jannar|eanair|ocak|janner|jaenner|gener|xaneiro|јануар|студзен",
@@ -46,10 +47,12 @@ static const char *const months[12] = {
     "december|dezember|decembre|dicembre|diciembre|dezembro|grudzien|grudnia|prosinec|prosince|"
     "prosinac|prosinca|decembrie|декември|декабрь|декабря|грудень|грудня|δεκεμβρι|joulukuu|"
     "detsember|decembris|gruodis|gruodzio|dicembru|nollaig|aralik|desembre|desember|децембар|снежан",
+    /* clang-format on */
 };
 
 /* How well a word fits a stem: 0 not, else larger is better. */
-static unsigned stem_fit(const char *word, gsize word_bytes, const char *stem, gsize stem_bytes)
+static unsigned stem_fit(const char *word, gsize word_bytes, const char *stem,
+                         gsize stem_bytes)
 {
     gsize common = MIN(word_bytes, stem_bytes);
     if (memcmp(word, stem, common) != 0)
@@ -59,7 +62,9 @@ static unsigned stem_fit(const char *word, gsize word_bytes, const char *stem, g
     if (word_chars == stem_chars)
         return 1000;
     if (word_chars > stem_chars)
-        return stem_chars >= 4 && word_chars - stem_chars <= 4 ? 100 + (unsigned)stem_chars : 0;
+        return stem_chars >= 4 && word_chars - stem_chars <= 4
+                   ? 100 + (unsigned)stem_chars
+                   : 0;
     return word_chars >= 3 ? 10 : 0;
 }
 
@@ -93,7 +98,8 @@ gboolean dx_month_read(const char *folded, const char *language, int *month, int
 static gboolean valid_date(int year, int month, int day)
 {
     return year >= DX_YEAR_MIN && year <= DX_YEAR_MAX && month >= 1 && month <= 12 &&
-           day >= 1 && g_date_valid_dmy((GDateDay)day, (GDateMonth)month, (GDateYear)year);
+           day >= 1 &&
+           g_date_valid_dmy((GDateDay)day, (GDateMonth)month, (GDateYear)year);
 }
 
 static char *format_date(int year, int month, int day)
@@ -243,14 +249,16 @@ static gboolean read_written(const parts *d, const dx_context *context, char **v
         return FALSE;
     /* The year is the one with four digits, else the last. */
     unsigned y = d->digits[0] == 4 && d->digits[1] <= 2 ? 0 : 1;
-    if (d->digits[1 - y] > 2 || d->digits[y] == 1 || d->digits[y] == 3 || d->digits[y] > 4)
+    if (d->digits[1 - y] > 2 || d->digits[y] == 1 || d->digits[y] == 3 ||
+        d->digits[y] > 4)
         return FALSE;
     int year = full_year(d->number[y], d->digits[y], context);
     int day = d->number[1 - y];
     if (!valid_date(year, d->month, day))
         return FALSE;
     *value = format_date(year, d->month, day);
-    if (alternative != NULL && d->month_other != 0 && valid_date(year, d->month_other, day))
+    if (alternative != NULL && d->month_other != 0 &&
+        valid_date(year, d->month_other, day))
         *alternative = format_date(year, d->month_other, day);
     return TRUE;
 }
@@ -269,7 +277,8 @@ static gboolean read_numeric(const parts *d, const dx_context *context, char **v
 {
     if (d->count != 3 || d->digits[1] > 2)
         return FALSE;
-    if (d->digits[0] == 4 || (d->digits[0] == 2 && d->number[0] > 31 && d->digits[2] == 2)) {
+    if (d->digits[0] == 4 ||
+        (d->digits[0] == 2 && d->number[0] > 31 && d->digits[2] == 2)) {
         int year = full_year(d->number[0], d->digits[0], context);
         if (d->digits[2] > 2 || !valid_date(year, d->number[1], d->number[2]))
             return FALSE;
@@ -336,8 +345,10 @@ gboolean dx_read_time(const char *printed, char **value)
     }
     g_autofree char *tail = dx_fold(p, strlen(p));
     g_strstrip(tail);
-    gboolean pm = strcmp(tail, "pm") == 0 || strcmp(tail, "p.m.") == 0 || strcmp(tail, "p") == 0;
-    gboolean am = strcmp(tail, "am") == 0 || strcmp(tail, "a.m.") == 0 || strcmp(tail, "a") == 0;
+    gboolean pm =
+        strcmp(tail, "pm") == 0 || strcmp(tail, "p.m.") == 0 || strcmp(tail, "p") == 0;
+    gboolean am =
+        strcmp(tail, "am") == 0 || strcmp(tail, "a.m.") == 0 || strcmp(tail, "a") == 0;
     gboolean hour_word = strcmp(tail, "uhr") == 0 || strcmp(tail, "h") == 0 ||
                          strcmp(tail, "hrs") == 0 || strcmp(tail, "kl") == 0;
     if (*tail != 0 && !pm && !am && !hour_word)

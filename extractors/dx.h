@@ -22,13 +22,13 @@
 GQuark dx_error_quark(void);
 
 typedef enum dx_code {
-    DX_SCHEMA = 1,   /* the schema is wrong or uses what we cannot enforce; the text starts
+    DX_SCHEMA = 1, /* the schema is wrong or uses what we cannot enforce; the text starts
                         with the JSON Pointer of the keyword */
-    DX_MODEL,        /* the model failed (the text is the core's) */
-    DX_SOURCE,       /* a page could not be had */
+    DX_MODEL,      /* the model failed (the text is the core's) */
+    DX_SOURCE,     /* a page could not be had */
     DX_LIMIT,
     DX_CANCELLED,
-    DX_NOTFOUND,     /* no schema of this name */
+    DX_NOTFOUND, /* no schema of this name */
 } dx_code;
 
 /* ---- schemas -------------------------------------------------------------- */
@@ -38,8 +38,10 @@ typedef struct dx_schema dx_schema;
 /* Load a schema by name (searched as NAME.yaml in `dirs`, a NULL-terminated list) or by
  * path (when it has a slash or ends in .yaml, .yml or .json).  Accepts a JSON Schema or
  * the short form by example (section 1.5 of the field reference). */
-dx_schema *dx_schema_load(const char *name_or_path, const char *const *dirs, GError **error);
-dx_schema *dx_schema_parse(const char *text, gsize bytes, const char *name, GError **error);
+dx_schema *dx_schema_load(const char *name_or_path, const char *const *dirs,
+                          GError **error);
+dx_schema *dx_schema_parse(const char *text, gsize bytes, const char *name,
+                           GError **error);
 dx_schema *dx_schema_ref(dx_schema *schema);
 void dx_schema_unref(dx_schema *schema);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_schema, dx_schema_unref)
@@ -65,8 +67,8 @@ typedef struct dx_mark {
 } dx_mark;
 
 /* As dx_yaml_parse(); *marks is for the caller to free, and set on success only. */
-json_t *dx_yaml_parse_marks(const char *text, gsize bytes, const char *name, dx_marks **marks,
-                            GError **error);
+json_t *dx_yaml_parse_marks(const char *text, gsize bytes, const char *name,
+                            dx_marks **marks, GError **error);
 /* `pointer` is a JSON Pointer, "" the root.  FALSE, output untouched, for no such node. */
 gboolean dx_marks_find(const dx_marks *marks, const char *pointer, dx_mark *mark);
 void dx_marks_free(dx_marks *marks);
@@ -74,7 +76,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_marks, dx_marks_free)
 
 /* ---- constrained decoding (grammar.c) -------------------------------------- */
 
-typedef struct dx_vocab dx_vocab;     /* byte trie over a token table; immutable, counted */
+typedef struct dx_vocab dx_vocab; /* byte trie over a token table; immutable, counted */
 typedef struct dx_grammar dx_grammar; /* a compiled JSON Schema; immutable, counted */
 typedef struct dx_matcher dx_matcher; /* a position in a grammar; one thread */
 
@@ -197,12 +199,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_engine, dx_engine_free)
 
 /* Zero means the default everywhere. */
 typedef struct dx_options {
-    dx_text_use text;         /* the PDF's text layer: auto, always, never */
-    gboolean is_vision_used;  /* show the decoder the picture too, not only its text */
-    gboolean is_free;         /* no copy mask: values need not stand in the page's text */
-    uint32_t tokens_max;      /* answer tokens of one question, default 1,024 */
-    uint32_t pages_max;       /* pages looked at for fields, default 20 */
-    double review_below;      /* confidence that sends a document to review, default 0.5 */
+    dx_text_use text;        /* the PDF's text layer: auto, always, never */
+    gboolean is_vision_used; /* show the decoder the picture too, not only its text */
+    gboolean is_free;        /* no copy mask: values need not stand in the page's text */
+    uint32_t tokens_max;     /* answer tokens of one question, default 1,024 */
+    uint32_t pages_max;      /* pages looked at for fields, default 20 */
+    double review_below;     /* confidence that sends a document to review, default 0.5 */
     const char *const *labels; /* classes, NULL-terminated; NULL: the default list */
     /* Called between steps; may be NULL. */
     void (*progress)(void *user, const char *stage, uint32_t page, uint32_t pages);

@@ -59,8 +59,9 @@ static void on_start(GMarkupParseContext *context, const char *name, const char 
 {
     builder *b = data;
     if (++b->depth > DX_XML_DEPTH_MAX) {
-        g_set_error(error, DX_ERROR, DX_LIMIT, "%s: elements nested deeper than the limit of %u",
-                    b->file, DX_XML_DEPTH_MAX);
+        g_set_error(error, DX_ERROR, DX_LIMIT,
+                    "%s: elements nested deeper than the limit of %u", b->file,
+                    DX_XML_DEPTH_MAX);
         return;
     }
     if (++b->count > DX_XML_ELEMENTS_MAX) {
@@ -69,7 +70,8 @@ static void on_start(GMarkupParseContext *context, const char *name, const char 
         return;
     }
     if (b->at == NULL && b->root != NULL) { /* GMarkup takes fragments */
-        g_set_error(error, DX_ERROR, DX_SOURCE, "%s: more than one root element", b->file);
+        g_set_error(error, DX_ERROR, DX_SOURCE, "%s: more than one root element",
+                    b->file);
         return;
     }
     element *e = g_new0(element, 1);
@@ -81,7 +83,8 @@ static void on_start(GMarkupParseContext *context, const char *name, const char 
                       : strcmp(key, "unitCode") == 0   ? &e->unit
                       : strcmp(key, "format") == 0     ? &e->format
                       : strcmp(key, "currencyID") == 0 ? &e->currency
-                      : strcmp(key, "name") == 0       ? &e->label : NULL;
+                      : strcmp(key, "name") == 0       ? &e->label
+                                                       : NULL;
         if (slot != NULL && *slot == NULL)
             *slot = g_strdup(values[i]);
     }
@@ -120,7 +123,8 @@ static char *to_utf8(const char *bytes, gsize count, gsize *out_count)
     if (count >= 3 && u[0] == 0xef && u[1] == 0xbb && u[2] == 0xbf) {
         bytes += 3;
         count -= 3;
-    } else if (count >= 2 && ((u[0] == 0xff && u[1] == 0xfe) || (u[0] == 0xfe && u[1] == 0xff))) {
+    } else if (count >= 2 &&
+               ((u[0] == 0xff && u[1] == 0xfe) || (u[0] == 0xfe && u[1] == 0xff))) {
         return g_convert(bytes + 2, (gssize)(count - 2), "UTF-8",
                          u[0] == 0xff ? "UTF-16LE" : "UTF-16BE", NULL, out_count, NULL);
     }
@@ -132,12 +136,14 @@ static char *to_utf8(const char *bytes, gsize count, gsize *out_count)
     g_autofree char *head = g_ascii_strdown(bytes, (gssize)MIN(count, 200));
     if (strstr(head, "iso-8859-1") == NULL && strstr(head, "windows-1252") == NULL)
         return NULL;
-    return g_convert(bytes, (gssize)count, "UTF-8", "WINDOWS-1252", NULL, out_count, NULL);
+    return g_convert(bytes, (gssize)count, "UTF-8", "WINDOWS-1252", NULL, out_count,
+                     NULL);
 }
 
 static element *parse_xml(const char *file, const char *text, gsize bytes, GError **error)
 {
-    static const GMarkupParser callbacks = { .start_element = on_start, .end_element = on_end,
+    static const GMarkupParser callbacks = { .start_element = on_start,
+                                             .end_element = on_end,
                                              .text = on_text };
     builder b = { .file = file };
     g_autoptr(GError) local = NULL;
@@ -153,8 +159,8 @@ static element *parse_xml(const char *file, const char *text, gsize bytes, GErro
     } else { /* the parser quotes the document: give the place only */
         int line, column;
         g_markup_parse_context_get_position(context, &line, &column);
-        g_set_error(error, DX_ERROR, DX_SOURCE, "%s: broken XML at line %d, column %d", file,
-                    line, column);
+        g_set_error(error, DX_ERROR, DX_SOURCE, "%s: broken XML at line %d, column %d",
+                    file, line, column);
     }
     return NULL;
 }
@@ -269,7 +275,8 @@ static void put_kind(json_t *object, const char *name, dx_kind kind, const eleme
             g_free(value);
             value = dx_amount_format(micro, 0);
         }
-    } else if (kind == DX_KIND_DATE && e->format != NULL && strcmp(e->format, "102") != 0) {
+    } else if (kind == DX_KIND_DATE && e->format != NULL &&
+               strcmp(e->format, "102") != 0) {
         return; /* 610 and 616 are months and weeks, no dates */
     } else if (!dx_normalize(kind, text, NULL, &value, NULL)) {
         return;
@@ -306,10 +313,9 @@ static void put_raw_address(json_t *party)
     const char *postcode = json_string_value(json_object_get(address, "postcode"));
     const char *city = json_string_value(json_object_get(address, "city"));
     if (postcode != NULL || city != NULL)
-        g_string_append_printf(raw, "%s%s%s%s", raw->len > 0 ? "\n" : "",
-                               postcode != NULL ? postcode : "",
-                               postcode != NULL && city != NULL ? " " : "",
-                               city != NULL ? city : "");
+        g_string_append_printf(
+            raw, "%s%s%s%s", raw->len > 0 ? "\n" : "", postcode != NULL ? postcode : "",
+            postcode != NULL && city != NULL ? " " : "", city != NULL ? city : "");
     if (raw->len > 0)
         put(address, "raw", json_string(raw->str));
 }
@@ -338,9 +344,11 @@ static const char *document_type(const char *code)
 {
     static const struct {
         const char *code, *type;
-    } types[] = { { "381", "credit_note" }, { "383", "debit_note" }, { "384", "corrected" },
-                  { "386", "prepayment" },  { "389", "self_billed" }, { "326", "partial" },
-                  { "325", "proforma" },    { "396", "credit_note" }, { "261", "credit_note" } };
+    } types[] = { { "381", "credit_note" }, { "383", "debit_note" },
+                  { "384", "corrected" },   { "386", "prepayment" },
+                  { "389", "self_billed" }, { "326", "partial" },
+                  { "325", "proforma" },    { "396", "credit_note" },
+                  { "261", "credit_note" } };
     for (gsize i = 0; i < G_N_ELEMENTS(types); i++)
         if (strcmp(types[i].code, code) == 0)
             return types[i].type;
@@ -353,8 +361,9 @@ static void put_type(json_t *out, const element *code, const char *otherwise)
     if (text != NULL && strlen(text) <= 4)
         put(out, "type_code", json_string(text));
     put(out, "document_type",
-        json_string(text == NULL || otherwise != NULL ? otherwise != NULL ? otherwise : "invoice"
-                                                      : document_type(text)));
+        json_string(text == NULL || otherwise != NULL
+                        ? otherwise != NULL ? otherwise : "invoice"
+                        : document_type(text)));
 }
 
 /* ---- CII ------------------------------------------------------------------------- */
@@ -364,6 +373,7 @@ static void put_type(json_t *out, const element *code, const char *otherwise)
 static void cii_party(json_t *out, const char *name, const element *from)
 {
     static const mapping map[] = {
+        /* clang-format off */
         { "name", DX_KIND_TEXT, "Name" },
         { "trading_name", DX_KIND_TEXT, "SpecifiedLegalOrganization/TradingBusinessName" },
         { "registration_number", DX_KIND_ID, "SpecifiedLegalOrganization/ID" },
@@ -379,6 +389,7 @@ static void cii_party(json_t *out, const char *name, const element *from)
           "DefinedTradeContact/TelephoneUniversalCommunication/CompleteNumber" },
         { "contact.email", DX_KIND_EMAIL,
           "DefinedTradeContact/EmailURIUniversalCommunication/URIID|CompleteNumber" },
+        /* clang-format on */
     };
     if (from == NULL)
         return;
@@ -407,6 +418,7 @@ static void cii_line(json_t *out, const element *from)
 #define LINE_DEL "SpecifiedLineTradeDelivery|SpecifiedSupplyChainTradeDelivery/"
 #define LINE_SET "SpecifiedLineTradeSettlement|SpecifiedSupplyChainTradeSettlement/"
     static const mapping map[] = {
+        /* clang-format off */
         { "line_id", DX_KIND_ID, "AssociatedDocumentLineDocument/LineID" },
         { "name", DX_KIND_TEXT, "SpecifiedTradeProduct/Name" },
         { "description", DX_KIND_TEXT, "SpecifiedTradeProduct/Description" },
@@ -423,6 +435,7 @@ static void cii_line(json_t *out, const element *from)
         { "net_amount", DX_KIND_AMOUNT,
           LINE_SET "SpecifiedTradeSettlementLineMonetarySummation|"
                 "SpecifiedTradeSettlementMonetarySummation/LineTotalAmount" },
+        /* clang-format on */
     };
     json_t *line = json_object();
     put_all(line, map, G_N_ELEMENTS(map), from);
@@ -435,12 +448,14 @@ static void cii_line(json_t *out, const element *from)
 static void cii_taxes(json_t *out, const element *settlement)
 {
     static const mapping map[] = {
+        /* clang-format off */
         { "category", DX_KIND_ID, "CategoryCode" },
         { "rate", DX_KIND_PERCENT, "RateApplicablePercent|ApplicablePercent" },
         { "taxable_amount", DX_KIND_AMOUNT, "BasisAmount" },
         { "tax_amount", DX_KIND_AMOUNT, "CalculatedAmount" },
         { "exemption_reason", DX_KIND_TEXT, "ExemptionReason" },
         { "exemption_code", DX_KIND_ID, "ExemptionReasonCode" },
+        /* clang-format on */
     };
     const element *tax = find(settlement, "ApplicableTradeTax");
     for (; tax != NULL; tax = next_same(tax)) {
@@ -454,8 +469,10 @@ static void cii_payment(json_t *out, const element *settlement)
 {
     static const mapping account_map[] = {
         { "iban", DX_KIND_IBAN, "PayeePartyCreditorFinancialAccount/IBANID" },
-        { "account_number", DX_KIND_ID, "PayeePartyCreditorFinancialAccount/ProprietaryID" },
-        { "account_name", DX_KIND_TEXT, "PayeePartyCreditorFinancialAccount/AccountName" },
+        { "account_number", DX_KIND_ID,
+          "PayeePartyCreditorFinancialAccount/ProprietaryID" },
+        { "account_name", DX_KIND_TEXT,
+          "PayeePartyCreditorFinancialAccount/AccountName" },
         { "bic", DX_KIND_BIC, "PayeeSpecifiedCreditorFinancialInstitution/BICID" },
         { "bank_name", DX_KIND_TEXT, "PayeeSpecifiedCreditorFinancialInstitution/Name" },
     };
@@ -473,8 +490,10 @@ static void cii_payment(json_t *out, const element *settlement)
 static void cii_charges(json_t *out, const element *settlement)
 {
     static const mapping map[] = {
-        { "amount", DX_KIND_AMOUNT, "ActualAmount" }, { "base_amount", DX_KIND_AMOUNT, "BasisAmount" },
-        { "percent", DX_KIND_PERCENT, "CalculationPercent" }, { "reason", DX_KIND_TEXT, "Reason" },
+        { "amount", DX_KIND_AMOUNT, "ActualAmount" },
+        { "base_amount", DX_KIND_AMOUNT, "BasisAmount" },
+        { "percent", DX_KIND_PERCENT, "CalculationPercent" },
+        { "reason", DX_KIND_TEXT, "Reason" },
         { "tax_category", DX_KIND_ID, "CategoryTradeTax/CategoryCode" },
         { "tax_rate", DX_KIND_PERCENT,
           "CategoryTradeTax/RateApplicablePercent|ApplicablePercent" },
@@ -483,7 +502,8 @@ static void cii_charges(json_t *out, const element *settlement)
     for (; e != NULL; e = next_same(e)) {
         json_t *entry = json_object();
         put_all(entry, map, G_N_ELEMENTS(map), e);
-        append(out, equals(e, "ChargeIndicator/Indicator", "true") ? "charges" : "allowances",
+        append(out,
+               equals(e, "ChargeIndicator/Indicator", "true") ? "charges" : "allowances",
                entry);
     }
 }
@@ -491,12 +511,13 @@ static void cii_charges(json_t *out, const element *settlement)
 #define AGR "ApplicableHeaderTradeAgreement|ApplicableSupplyChainTradeAgreement/"
 #define DEL "ApplicableHeaderTradeDelivery|ApplicableSupplyChainTradeDelivery/"
 #define SET "ApplicableHeaderTradeSettlement|ApplicableSupplyChainTradeSettlement/"
-#define SUM                                                                                \
-    SET "SpecifiedTradeSettlementHeaderMonetarySummation|"                                 \
+#define SUM                                                                              \
+    SET "SpecifiedTradeSettlementHeaderMonetarySummation|"                               \
         "SpecifiedTradeSettlementMonetarySummation/"
 #define DATE "/DateTimeString|DateString"
 
 static const mapping cii_header[] = {
+    /* clang-format off */
     { "buyer_reference", DX_KIND_ID, AGR "BuyerReference" },
     { "purchase_order_number", DX_KIND_ID, AGR "BuyerOrderReferencedDocument/IssuerAssignedID|ID" },
     { "sales_order_number", DX_KIND_ID, AGR "SellerOrderReferencedDocument/IssuerAssignedID|ID" },
@@ -524,6 +545,7 @@ static const mapping cii_header[] = {
     { "totals.paid", DX_KIND_AMOUNT, SUM "TotalPrepaidAmount" },
     { "totals.rounding", DX_KIND_AMOUNT, SUM "RoundingAmount" },
     { "totals.amount_due", DX_KIND_AMOUNT, SUM "DuePayableAmount" },
+    /* clang-format on */
 };
 
 static void read_cii(json_t *out, const element *root)
@@ -539,8 +561,8 @@ static void read_cii(json_t *out, const element *root)
     cii_party(out, "ship_to", find(trade, DEL "ShipToTradeParty"));
     cii_party(out, "payee", find(trade, SET "PayeeTradeParty"));
     put_all(out, cii_header, G_N_ELEMENTS(cii_header), trade);
-    const element *settlement =
-        find(trade, "ApplicableHeaderTradeSettlement|ApplicableSupplyChainTradeSettlement");
+    const element *settlement = find(
+        trade, "ApplicableHeaderTradeSettlement|ApplicableSupplyChainTradeSettlement");
     /* Twice when the VAT is also stated in another currency. */
     const char *currency = json_string_value(json_object_get(out, "currency"));
     for (const element *tax = find(trade, SUM "TaxTotalAmount"); tax != NULL;
@@ -563,6 +585,7 @@ static void read_cii(json_t *out, const element *root)
 static void ubl_party(json_t *out, const char *name, const element *from)
 {
     static const mapping map[] = {
+        /* clang-format off */
         { "name", DX_KIND_TEXT, "PartyLegalEntity/RegistrationName" },
         { "name", DX_KIND_TEXT, "PartyName/Name" },
         { "trading_name", DX_KIND_TEXT, "PartyName/Name" },
@@ -577,6 +600,7 @@ static void ubl_party(json_t *out, const char *name, const element *from)
         { "contact.name", DX_KIND_TEXT, "Contact/Name" },
         { "contact.phone", DX_KIND_PHONE, "Contact/Telephone" },
         { "contact.email", DX_KIND_EMAIL, "Contact/ElectronicMail" },
+        /* clang-format on */
     };
     if (from == NULL)
         return;
@@ -598,6 +622,7 @@ static void ubl_party(json_t *out, const char *name, const element *from)
 static void ubl_line(json_t *out, const element *from)
 {
     static const mapping map[] = {
+        /* clang-format off */
         { "line_id", DX_KIND_ID, "ID" },
         { "name", DX_KIND_TEXT, "Item/Name" },
         { "description", DX_KIND_TEXT, "Item/Description" },
@@ -611,6 +636,7 @@ static void ubl_line(json_t *out, const element *from)
         { "tax_category", DX_KIND_ID, "Item/ClassifiedTaxCategory/ID" },
         { "net_amount", DX_KIND_AMOUNT, "LineExtensionAmount" },
         { "note", DX_KIND_TEXT, "Note" },
+        /* clang-format on */
     };
     json_t *line = json_object();
     put_all(line, map, G_N_ELEMENTS(map), from);
@@ -623,12 +649,14 @@ static void ubl_line(json_t *out, const element *from)
 static void ubl_taxes(json_t *out, const element *root)
 {
     static const mapping map[] = {
+        /* clang-format off */
         { "category", DX_KIND_ID, "TaxCategory/ID" },
         { "rate", DX_KIND_PERCENT, "TaxCategory/Percent" },
         { "taxable_amount", DX_KIND_AMOUNT, "TaxableAmount" },
         { "tax_amount", DX_KIND_AMOUNT, "TaxAmount" },
         { "exemption_reason", DX_KIND_TEXT, "TaxCategory/TaxExemptionReason" },
         { "exemption_code", DX_KIND_ID, "TaxCategory/TaxExemptionReasonCode" },
+        /* clang-format on */
     };
     const char *currency = json_string_value(json_object_get(out, "currency"));
     for (const element *total = find(root, "TaxTotal"); total != NULL;
@@ -650,17 +678,20 @@ static void ubl_taxes(json_t *out, const element *root)
 static void ubl_charges(json_t *out, const element *root)
 {
     static const mapping map[] = {
+        /* clang-format off */
         { "amount", DX_KIND_AMOUNT, "Amount" },
         { "base_amount", DX_KIND_AMOUNT, "BaseAmount" },
         { "percent", DX_KIND_PERCENT, "MultiplierFactorNumeric" },
         { "reason", DX_KIND_TEXT, "AllowanceChargeReason" },
         { "tax_category", DX_KIND_ID, "TaxCategory/ID" },
         { "tax_rate", DX_KIND_PERCENT, "TaxCategory/Percent" },
+        /* clang-format on */
     };
     for (const element *e = find(root, "AllowanceCharge"); e != NULL; e = next_same(e)) {
         json_t *entry = json_object();
         put_all(entry, map, G_N_ELEMENTS(map), e);
-        append(out, equals(e, "ChargeIndicator", "true") ? "charges" : "allowances", entry);
+        append(out, equals(e, "ChargeIndicator", "true") ? "charges" : "allowances",
+               entry);
     }
 }
 
@@ -668,7 +699,8 @@ static void ubl_payment(json_t *out, const element *root)
 {
     const element *means = find(root, "PaymentMeans");
     put_kind(out, "payment.means_code", DX_KIND_ID, find(means, "PaymentMeansCode"));
-    put_kind(out, "payment.mandate_reference", DX_KIND_ID, find(means, "PaymentMandate/ID"));
+    put_kind(out, "payment.mandate_reference", DX_KIND_ID,
+             find(means, "PaymentMandate/ID"));
     put_kind(out, "payment.debited_iban", DX_KIND_IBAN,
              find(means, "PaymentMandate/PayerFinancialAccount/ID"));
     for (; means != NULL; means = next_same(means)) {
@@ -677,7 +709,8 @@ static void ubl_payment(json_t *out, const element *root)
         put_kind(account, "iban", DX_KIND_IBAN, id);
         if (json_object_size(account) == 0)
             put_kind(account, "account_number", DX_KIND_ID, id);
-        put_kind(account, "account_name", DX_KIND_TEXT, find(means, "PayeeFinancialAccount/Name"));
+        put_kind(account, "account_name", DX_KIND_TEXT,
+                 find(means, "PayeeFinancialAccount/Name"));
         put_kind(account, "bic", DX_KIND_BIC,
                  find(means, "PayeeFinancialAccount/FinancialInstitutionBranch/ID"));
         append(out, "payment.accounts", account);
@@ -687,6 +720,7 @@ static void ubl_payment(json_t *out, const element *root)
 static void read_ubl(json_t *out, const element *root)
 {
     static const mapping map[] = {
+        /* clang-format off */
         { "invoice_number", DX_KIND_ID, "ID" },
         { "issue_date", DX_KIND_DATE, "IssueDate" },
         { "due_date", DX_KIND_DATE, "DueDate" },
@@ -714,6 +748,7 @@ static void read_ubl(json_t *out, const element *root)
         { "totals.paid", DX_KIND_AMOUNT, "LegalMonetaryTotal/PrepaidAmount" },
         { "totals.rounding", DX_KIND_AMOUNT, "LegalMonetaryTotal/PayableRoundingAmount" },
         { "totals.amount_due", DX_KIND_AMOUNT, "LegalMonetaryTotal/PayableAmount" },
+        /* clang-format on */
     };
     gboolean is_credit = strcmp(root->name, "CreditNote") == 0;
     put_type(out, find(root, "InvoiceTypeCode|CreditNoteTypeCode"),
@@ -749,8 +784,8 @@ json_t *dx_einvoice_read(const char *name, GBytes *content, const char **format,
     const char *data = g_bytes_get_data(content, &bytes);
     const char *file = name != NULL ? name : "attachment";
     if (bytes > DX_XML_BYTES_MAX) {
-        g_set_error(error, DX_ERROR, DX_LIMIT, "%s: %" G_GSIZE_FORMAT " bytes, limit %u", file,
-                    bytes, DX_XML_BYTES_MAX);
+        g_set_error(error, DX_ERROR, DX_LIMIT, "%s: %" G_GSIZE_FORMAT " bytes, limit %u",
+                    file, bytes, DX_XML_BYTES_MAX);
         return NULL;
     }
     gsize text_bytes = 0;

@@ -209,12 +209,11 @@ static gboolean needs_review(const dx_work *w, const json_t *checks)
     double limit = w->options->review_below > 0 ? w->options->review_below : 0.5;
     gsize i;
     json_t *check;
-    json_array_foreach(
-        (json_t *)checks, i,
-        check) if (g_strcmp0(json_string_value(json_object_get(check, "result")),
-                             "fail") == 0 &&
-                   g_strcmp0(json_string_value(json_object_get(check, "severity")),
-                             "error") == 0) return TRUE;
+    json_array_foreach((json_t *)checks, i, check)
+        if (g_strcmp0(json_string_value(json_object_get(check, "result")), "fail") == 0 &&
+            g_strcmp0(json_string_value(json_object_get(check, "severity")), "error") ==
+                0)
+            return TRUE;
     for (guint k = 0; k < w->leaves->len; k++) {
         const dx_leaf *l = &g_array_index(w->leaves, dx_leaf, k);
         const json_t *value = dx_field_get(w->fields, l->path);

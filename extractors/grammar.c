@@ -12,8 +12,17 @@
 #include <stdarg.h>
 #include <string.h>
 
-enum { T_NULL = 1, T_BOOLEAN = 2, T_NUMBER = 4, T_INTEGER = 8, T_STRING = 16, T_ARRAY = 32,
-       T_OBJECT = 64, T_NOTE = 128, T_OTHER = 256 };
+enum {
+    T_NULL = 1,
+    T_BOOLEAN = 2,
+    T_NUMBER = 4,
+    T_INTEGER = 8,
+    T_STRING = 16,
+    T_ARRAY = 32,
+    T_OBJECT = 64,
+    T_NOTE = 128,
+    T_OTHER = 256
+};
 
 static const struct {
     const char *name;
@@ -29,25 +38,38 @@ static const struct {
     const char *name;
     int types;
 } keywords[] = {
-    { "type", T_OTHER },         { "enum", T_OTHER },
-    { "const", T_OTHER },        { "anyOf", T_OTHER },
-    { "oneOf", T_OTHER },        { "$ref", T_OTHER },
-    { "minLength", T_STRING },   { "maxLength", T_STRING },
-    { "pattern", T_STRING },     { "format", T_STRING },
+    { "type", T_OTHER },
+    { "enum", T_OTHER },
+    { "const", T_OTHER },
+    { "anyOf", T_OTHER },
+    { "oneOf", T_OTHER },
+    { "$ref", T_OTHER },
+    { "minLength", T_STRING },
+    { "maxLength", T_STRING },
+    { "pattern", T_STRING },
+    { "format", T_STRING },
     { "minimum", T_NUMBER | T_INTEGER },
     { "maximum", T_NUMBER | T_INTEGER },
     { "exclusiveMinimum", T_NUMBER | T_INTEGER },
     { "exclusiveMaximum", T_NUMBER | T_INTEGER },
     { "multipleOf", T_NUMBER | T_INTEGER },
-    { "items", T_ARRAY },        { "prefixItems", T_ARRAY },
-    { "minItems", T_ARRAY },     { "maxItems", T_ARRAY },
-    { "properties", T_OBJECT },  { "required", T_OBJECT },
+    { "items", T_ARRAY },
+    { "prefixItems", T_ARRAY },
+    { "minItems", T_ARRAY },
+    { "maxItems", T_ARRAY },
+    { "properties", T_OBJECT },
+    { "required", T_OBJECT },
     { "additionalProperties", T_OBJECT },
-    { "$schema", T_NOTE },       { "$id", T_NOTE },
-    { "$comment", T_NOTE },      { "$defs", T_NOTE },
-    { "title", T_NOTE },         { "description", T_NOTE },
-    { "default", T_NOTE },       { "examples", T_NOTE },
-    { "deprecated", T_NOTE },    { "readOnly", T_NOTE },
+    { "$schema", T_NOTE },
+    { "$id", T_NOTE },
+    { "$comment", T_NOTE },
+    { "$defs", T_NOTE },
+    { "title", T_NOTE },
+    { "description", T_NOTE },
+    { "default", T_NOTE },
+    { "examples", T_NOTE },
+    { "deprecated", T_NOTE },
+    { "readOnly", T_NOTE },
     { "writeOnly", T_NOTE },
 };
 
@@ -62,16 +84,20 @@ gboolean dx_compile_fail(dx_compiler *c, const char *key, const char *format, ..
     g_autofree char *text = g_strdup_vprintf(format, args);
     va_end(args);
     g_set_error(c->error, DX_ERROR, DX_SCHEMA, "%s%s%s: %s", c->at->str,
-                key != NULL ? "/" : c->at->len == 0 ? "/" : "", key != NULL ? key : "",
-                text);
+                key != NULL       ? "/"
+                : c->at->len == 0 ? "/"
+                                  : "",
+                key != NULL ? key : "", text);
     return FALSE;
 }
 
 gboolean dx_compile_op(dx_compiler *c, dx_op op)
 {
     if (c->grammar->ops->len >= DX_GRAMMAR_OPS_MAX)
-        return dx_compile_fail(c, NULL, "the schema is too large written out (limit %d "
-                               "instructions)", DX_GRAMMAR_OPS_MAX);
+        return dx_compile_fail(c, NULL,
+                               "the schema is too large written out (limit %d "
+                               "instructions)",
+                               DX_GRAMMAR_OPS_MAX);
     g_array_append_val(c->grammar->ops, op);
     return TRUE;
 }
@@ -90,8 +116,10 @@ gboolean dx_compile_text(dx_compiler *c, const char *text, gsize bytes)
 {
     assert(bytes > 0);
     if (bytes > DX_GRAMMAR_TEXT_MAX - c->grammar->pool->len)
-        return dx_compile_fail(c, NULL, "keys and constants are too long written out "
-                               "(limit %d bytes)", DX_GRAMMAR_TEXT_MAX);
+        return dx_compile_fail(c, NULL,
+                               "keys and constants are too long written out "
+                               "(limit %d bytes)",
+                               DX_GRAMMAR_TEXT_MAX);
     dx_op op = { .kind = OP_LIT, .x = c->grammar->pool->len, .y = (uint32_t)bytes };
     g_byte_array_append(c->grammar->pool, (const guint8 *)text, (guint)bytes);
     return dx_compile_op(c, op);
@@ -176,15 +204,15 @@ static gboolean is_required(const json_t *required, const char *key)
 {
     size_t i;
     json_t *name;
-    json_array_foreach((json_t *)required, i, name)
-    {
+    json_array_foreach((json_t *)required, i, name) {
         if (strcmp(json_string_value(name), key) == 0)
             return TRUE;
     }
     return FALSE;
 }
 
-static gboolean check_required(dx_compiler *c, const json_t *required, const json_t *props)
+static gboolean check_required(dx_compiler *c, const json_t *required,
+                               const json_t *props)
 {
     if (required == NULL)
         return TRUE;
@@ -230,7 +258,8 @@ static gboolean compile_object(dx_compiler *c, const json_t *schema)
         return dx_compile_fail(c, props != NULL ? "properties" : NULL,
                                "an object needs its properties");
     if (more != NULL && !json_is_boolean(more) && !json_is_object(more))
-        return dx_compile_fail(c, "additionalProperties", "must be a schema or a boolean");
+        return dx_compile_fail(c, "additionalProperties",
+                               "must be a schema or a boolean");
     if (!check_required(c, required, props))
         return FALSE;
     uint8_t depth = (uint8_t)c->objects++;
@@ -240,10 +269,9 @@ static gboolean compile_object(dx_compiler *c, const json_t *schema)
     gsize at = enter(c->at, "properties");
     const char *key;
     json_t *value;
-    json_object_foreach(props, key, value)
-    {
-        is_good = is_good &&
-                  compile_property(c, key, value, is_required(required, key), depth);
+    json_object_foreach(props, key, value) {
+        is_good =
+            is_good && compile_property(c, key, value, is_required(required, key), depth);
     }
     g_string_truncate(c->at, at);
     c->objects--;
@@ -332,8 +360,12 @@ static gboolean compile_items(dx_compiler *c, list *l, uint32_t count)
     if (!is_good || !dx_compile_op(c, (dx_op){ .kind = OP_ITEM, .depth = l->depth }))
         return FALSE;
     uint32_t pick = here(c);
-    dx_op choose = { .kind = OP_CHOICE, .depth = l->depth, .min = l->min, .max = l->max,
-                     .x = pick + 1, .y = pick + 3 };
+    dx_op choose = { .kind = OP_CHOICE,
+                     .depth = l->depth,
+                     .min = l->min,
+                     .max = l->max,
+                     .x = pick + 1,
+                     .y = pick + 3 };
     return dx_compile_op(c, choose) && dx_compile_text(c, ",", 1) &&
            dx_compile_op(c, (dx_op){ .kind = OP_JUMP, .x = body });
 }
@@ -369,7 +401,8 @@ static gboolean read_types(dx_compiler *c, const json_t *type, int *set)
                 bit = types[k].bit;
         }
         if (bit == 0)
-            return dx_compile_fail(c, "type", "is not null, boolean, integer, number, "
+            return dx_compile_fail(c, "type",
+                                   "is not null, boolean, integer, number, "
                                    "string, array, object or a list of them");
         *set |= bit;
     }
@@ -407,8 +440,7 @@ static gboolean check_keywords(dx_compiler *c, const json_t *schema, int set,
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)schema, key, value)
-    {
+    json_object_foreach((json_t *)schema, key, value) {
         int about = keyword_types(key);
         if (about == 0 && json_is_false(value) && strcmp(key, "uniqueItems") == 0)
             continue;
@@ -469,8 +501,8 @@ static gboolean compile_enum(dx_compiler *c, const json_t *schema, const char *k
     choice ch = { 0 };
     gboolean is_good = TRUE;
     for (guint i = 0; i < values->len && is_good; i++)
-        is_good = choice_add(c, &ch, i + 1 == values->len) &&
-                  compile_json(c, values->pdata[i]);
+        is_good =
+            choice_add(c, &ch, i + 1 == values->len) && compile_json(c, values->pdata[i]);
     choice_end(c, &ch);
     return is_good;
 }
@@ -522,8 +554,10 @@ static gboolean compile_parts(dx_compiler *c, const json_t *schema, const char *
             first_bytes(c, entry, mine);
         for (int b = 0; b < 256 && is_good; b++) {
             if (mine[b] && taken[b])
-                is_good = dx_compile_fail(c, NULL, "begins like an earlier part of oneOf "
-                                          "(with '%c'); use anyOf", b);
+                is_good = dx_compile_fail(c, NULL,
+                                          "begins like an earlier part of oneOf "
+                                          "(with '%c'); use anyOf",
+                                          b);
             taken[b] |= mine[b];
         }
         g_string_truncate(c->at, at);
@@ -583,7 +617,8 @@ static gboolean compile_ref(dx_compiler *c, const json_t *schema)
 
 static gboolean compile_copy(dx_compiler *c, const json_t *schema, int set)
 {
-    static const char *const lengths[] = { "minLength", "maxLength", "pattern", "format" };
+    static const char *const lengths[] = { "minLength", "maxLength", "pattern",
+                                           "format" };
     const json_t *kind = json_object_get(schema, "x-copy");
     if (!json_is_true(kind) && !json_is_string(kind))
         return dx_compile_fail(c, "x-copy", "must be true, false or a name");
@@ -638,7 +673,8 @@ static gboolean compile_types(dx_compiler *c, const json_t *schema)
     if (!check_keywords(c, schema, set, NULL, FALSE))
         return FALSE;
     if (set == 0)
-        return dx_compile_fail(c, NULL, "a value needs a type, enum, const, anyOf or $ref");
+        return dx_compile_fail(c, NULL,
+                               "a value needs a type, enum, const, anyOf or $ref");
     const json_t *copy = json_object_get(schema, "x-copy");
     if (copy != NULL && !json_is_false(copy))
         return compile_copy(c, schema, set);
@@ -666,10 +702,10 @@ static gboolean compile_value(dx_compiler *c, const json_t *schema)
     gsize i = 0;
     while (i < G_N_ELEMENTS(whole) && json_object_get(schema, whole[i]) == NULL)
         i++;
-    gboolean is_good = i == 0                      ? compile_ref(c, schema)
-                       : i < 3                     ? compile_enum(c, schema, whole[i])
-                       : i < G_N_ELEMENTS(whole)   ? compile_parts(c, schema, whole[i])
-                                                   : compile_types(c, schema);
+    gboolean is_good = i == 0                    ? compile_ref(c, schema)
+                       : i < 3                   ? compile_enum(c, schema, whole[i])
+                       : i < G_N_ELEMENTS(whole) ? compile_parts(c, schema, whole[i])
+                                                 : compile_types(c, schema);
     c->depth--;
     return is_good;
 }
@@ -690,8 +726,8 @@ dx_grammar *dx_grammar_compile(const json_t *schema, GError **error)
     c.path = g_string_new(NULL);
     c.refs = g_ptr_array_new();
     g_ptr_array_add(c.refs, (gpointer)schema);
-    gboolean is_good = compile_value(&c, schema) &&
-                       dx_compile_op(&c, (dx_op){ .kind = OP_END });
+    gboolean is_good =
+        compile_value(&c, schema) && dx_compile_op(&c, (dx_op){ .kind = OP_END });
     g_string_free(c.at, TRUE);
     g_string_free(c.path, TRUE);
     g_ptr_array_unref(c.refs);

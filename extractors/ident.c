@@ -6,12 +6,15 @@
 
 #include <string.h>
 
-static const char iban_lengths[] =
-    "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21CR22CY28CZ24DE22DJ27DK18DO28EE20EG29"
-    "ES24FI18FK18FO18FR27GB22GE22GI23GL18GR27GT28HN28HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20"
-    "LB28LC32LI21LT20LU20LV21LY25MC27MD24ME22MK19MN20MR27MT31MU30NI28NL18NO15OM23PK24PL28PS29"
-    "PT25QA29RO24RS22RU33SA24SC31SD18SE24SI19SK24SM27SO23ST25SV28TL23TN24TR26UA29VA22VG24XK20"
-    "YE30";
+static const char iban_lengths[] = "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21C"
+                                   "R22CY28CZ24DE22DJ27DK18DO28EE20EG29"
+                                   "ES24FI18FK18FO18FR27GB22GE22GI23GL18GR27GT28HN28HR21H"
+                                   "U28IE22IL23IQ23IS26IT27JO30KW30KZ20"
+                                   "LB28LC32LI21LT20LU20LV21LY25MC27MD24ME22MK19MN20MR27M"
+                                   "T31MU30NI28NL18NO15OM23PK24PL28PS29"
+                                   "PT25QA29RO24RS22RU33SA24SC31SD18SE24SI19SK24SM27SO23S"
+                                   "T25SV28TL23TN24TR26UA29VA22VG24XK20"
+                                   "YE30";
 
 static unsigned iban_length(const char *value)
 {
@@ -67,8 +70,7 @@ static dx_verdict check_bic(const char *s)
         if (!g_ascii_isupper(s[i]))
             return DX_VERDICT_FORM;
     char country[3] = { s[4], s[5], 0 };
-    return dx_country_known(country) ? DX_VERDICT_PASS
-                                                                  : DX_VERDICT_FORM;
+    return dx_country_known(country) ? DX_VERDICT_PASS : DX_VERDICT_FORM;
 }
 
 static dx_verdict check_creditor(const char *s)
@@ -125,18 +127,30 @@ static dx_verdict check_lei(const char *s)
 dx_verdict dx_identifier_check(dx_kind kind, const char *value)
 {
     switch (kind) {
-    case DX_KIND_IBAN: return check_iban(value);
-    case DX_KIND_BIC: return check_bic(value);
-    case DX_KIND_VAT_ID: return dx_vat_check(value);
-    case DX_KIND_CREDITOR_ID: return check_creditor(value);
-    case DX_KIND_ISO11649: return check_iso11649(value);
-    case DX_KIND_QR_REFERENCE: return check_qr_reference(value);
-    case DX_KIND_GTIN: return check_gtin(value);
-    case DX_KIND_GLN: return strlen(value) == 13 ? check_gtin(value) : DX_VERDICT_FORM;
-    case DX_KIND_LEI: return check_lei(value);
-    case DX_KIND_CURRENCY: return dx_currency_known(value) ? DX_VERDICT_PASS : DX_VERDICT_FORM;
-    case DX_KIND_COUNTRY: return dx_country_known(value) ? DX_VERDICT_PASS : DX_VERDICT_FORM;
-    default: return DX_VERDICT_SKIP;
+    case DX_KIND_IBAN:
+        return check_iban(value);
+    case DX_KIND_BIC:
+        return check_bic(value);
+    case DX_KIND_VAT_ID:
+        return dx_vat_check(value);
+    case DX_KIND_CREDITOR_ID:
+        return check_creditor(value);
+    case DX_KIND_ISO11649:
+        return check_iso11649(value);
+    case DX_KIND_QR_REFERENCE:
+        return check_qr_reference(value);
+    case DX_KIND_GTIN:
+        return check_gtin(value);
+    case DX_KIND_GLN:
+        return strlen(value) == 13 ? check_gtin(value) : DX_VERDICT_FORM;
+    case DX_KIND_LEI:
+        return check_lei(value);
+    case DX_KIND_CURRENCY:
+        return dx_currency_known(value) ? DX_VERDICT_PASS : DX_VERDICT_FORM;
+    case DX_KIND_COUNTRY:
+        return dx_country_known(value) ? DX_VERDICT_PASS : DX_VERDICT_FORM;
+    default:
+        return DX_VERDICT_SKIP;
     }
 }
 
@@ -162,7 +176,8 @@ static const char *skip_label(const char *printed, const char *const *labels)
 {
     for (; *labels != NULL; labels++) {
         gsize n = strlen(*labels);
-        if (g_ascii_strncasecmp(printed, *labels, n) == 0 && !g_ascii_isalnum(printed[n])) {
+        if (g_ascii_strncasecmp(printed, *labels, n) == 0 &&
+            !g_ascii_isalnum(printed[n])) {
             printed += n;
             while (*printed == ' ' || *printed == ':' || *printed == '.')
                 printed++;
@@ -173,8 +188,9 @@ static const char *skip_label(const char *printed, const char *const *labels)
 
 static char *compact_vat(const char *printed, const dx_context *context)
 {
-    static const char *const labels[] = { "VAT", "VAT ID", "USt-IdNr", "USt-ID", "UID", "ID", "No",
-                                          "Reg", "TVA", "BTW", "P.IVA", NULL };
+    static const char *const labels[] = { "VAT", "VAT ID", "USt-IdNr", "USt-ID",
+                                          "UID", "ID",     "No",       "Reg",
+                                          "TVA", "BTW",    "P.IVA",    NULL };
     char *value = compact(skip_label(printed, labels), ".-/:");
     if (value == NULL)
         return NULL;
@@ -194,7 +210,8 @@ static char *compact_vat(const char *printed, const dx_context *context)
     if (g_ascii_isdigit(value[0]) && g_str_has_suffix(value, "MVA")) {
         prefix = "NO";
         value[n - 3] = 0;
-    } else if (context != NULL && context->country[0] != 0 && dx_vat_check(value) != DX_VERDICT_PASS) {
+    } else if (context != NULL && context->country[0] != 0 &&
+               dx_vat_check(value) != DX_VERDICT_PASS) {
         prefix = strcmp(context->country, "GR") == 0 ? "EL" : context->country;
         g_autofree char *tried = g_strconcat(prefix, value, NULL);
         if (dx_vat_check(tried) != DX_VERDICT_PASS)
@@ -224,19 +241,21 @@ static gboolean is_vat_shape(const char *s)
 gboolean dx_read_identifier(dx_kind kind, const char *printed, const dx_context *context,
                             char **value)
 {
-    static const char *const bank[] = { "IBAN", "BIC", "SWIFT", "BIC/SWIFT", "SWIFT/BIC",
-                                        "SWIFT-BIC", NULL };
+    static const char *const bank[] = { "IBAN",      "BIC",       "SWIFT", "BIC/SWIFT",
+                                        "SWIFT/BIC", "SWIFT-BIC", NULL };
     static const char *const none[] = { NULL };
     gboolean is_bank = kind == DX_KIND_IBAN || kind == DX_KIND_BIC;
-    g_autofree char *text = kind == DX_KIND_VAT_ID
-                                ? compact_vat(printed, context)
-                                : compact(skip_label(printed, is_bank ? bank : none), ".-:");
+    g_autofree char *text =
+        kind == DX_KIND_VAT_ID
+            ? compact_vat(printed, context)
+            : compact(skip_label(printed, is_bank ? bank : none), ".-:");
     if (text == NULL || *text == 0)
         return FALSE;
     /* A wrong check digit is still a value (the check says so); a wrong form is not,
      * except for VAT numbers, whose forms change with the law. */
-    gboolean fits = kind == DX_KIND_VAT_ID ? is_vat_shape(text)
-                                           : dx_identifier_check(kind, text) != DX_VERDICT_FORM;
+    gboolean fits = kind == DX_KIND_VAT_ID
+                        ? is_vat_shape(text)
+                        : dx_identifier_check(kind, text) != DX_VERDICT_FORM;
     if (kind == DX_KIND_IBAN && !fits)
         fits = has_head(text) && strlen(text) >= 15 && strlen(text) <= 34;
     if (!fits)

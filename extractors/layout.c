@@ -129,8 +129,9 @@ static GPtrArray *build_rows(GArray *items)
                 g_ptr_array_remove_index_fast(open, k);
                 continue;
             }
-            double fit = word->centre - r->lowest < height_of(&word->box) ? row_fit(r, word)
-                                                                         : INFINITY;
+            double fit = word->centre - r->lowest < height_of(&word->box)
+                             ? row_fit(r, word)
+                             : INFINITY;
             if (fit < best_fit) {
                 best_fit = fit;
                 best = r;
@@ -179,10 +180,12 @@ static void write_row(dx_layout *layout, GString *text, const row *r, guint row_
         layout->word_source[w] = word->source;
         layout->boxes[w] = word->box;
         if (is_new) {
-            dx_cell cell = { row_index, col, layout->word_start[w], text->len, word->box };
+            dx_cell cell = { row_index, col, layout->word_start[w], text->len,
+                             word->box };
             g_array_append_val(layout->cells, cell);
         } else {
-            dx_cell *cell = &g_array_index(layout->cells, dx_cell, layout->cells->len - 1);
+            dx_cell *cell =
+                &g_array_index(layout->cells, dx_cell, layout->cells->len - 1);
             cell->end = text->len;
             grow_box(&cell->box, &word->box);
         }
@@ -202,7 +205,8 @@ static GArray *take_words(const GArray *words, gsize *bytes)
             continue;
         item it = { .box = { MIN(word->x0, word->x1), MIN(word->y0, word->y1),
                              MAX(word->x0, word->x1), MAX(word->y0, word->y1) },
-                    .source = i, .text = clean_text(word->text) };
+                    .source = i,
+                    .text = clean_text(word->text) };
         it.centre = (it.box.y0 + it.box.y1) / 2;
         if (*it.text == 0) {
             g_free(it.text);
@@ -219,15 +223,16 @@ dx_layout *dx_layout_new(const GArray *words, double width_pt, double height_pt,
                          uint32_t page_index, GError **error)
 {
     if (words->len > DX_LAYOUT_WORDS_MAX) {
-        g_set_error(error, DX_ERROR, DX_LIMIT, "page %u: %u words, limit %u", page_index + 1,
-                    words->len, DX_LAYOUT_WORDS_MAX);
+        g_set_error(error, DX_ERROR, DX_LIMIT, "page %u: %u words, limit %u",
+                    page_index + 1, words->len, DX_LAYOUT_WORDS_MAX);
         return NULL;
     }
     gsize bytes;
     g_autoptr(GArray) items = take_words(words, &bytes);
     if (bytes > DX_LAYOUT_BYTES_MAX) {
-        g_set_error(error, DX_ERROR, DX_LIMIT, "page %u: %" G_GSIZE_FORMAT
-                    " bytes of text, limit %u", page_index + 1, bytes, DX_LAYOUT_BYTES_MAX);
+        g_set_error(error, DX_ERROR, DX_LIMIT,
+                    "page %u: %" G_GSIZE_FORMAT " bytes of text, limit %u",
+                    page_index + 1, bytes, DX_LAYOUT_BYTES_MAX);
         return NULL;
     }
     dx_layout *layout = g_new0(dx_layout, 1);
@@ -410,8 +415,8 @@ static guint letter_cost(gunichar c)
 
 /* Edit distance of `label` to the best stretch that begins at `start` and ends at the end
  * of a word; at most `errors`.  FALSE when there is none. */
-static gboolean match_at(const folded *text, gsize start, const folded *label, guint *errors,
-                         gsize *end)
+static gboolean match_at(const folded *text, gsize start, const folded *label,
+                         guint *errors, gsize *end)
 {
     guint limit = *errors;
     guint column[DX_LABEL_CHARS_MAX + 1];
@@ -435,8 +440,8 @@ static gboolean match_at(const folded *text, gsize start, const folded *label, g
         }
         if (smallest > limit)
             break;
-        gboolean at_end = k + 1 >= text->count || !is_word_char(text->chars[k + 1]) ||
-                          !is_word_char(c);
+        gboolean at_end =
+            k + 1 >= text->count || !is_word_char(text->chars[k + 1]) || !is_word_char(c);
         if (at_end && column[label->count] <= limit &&
             (!found || column[label->count] < *errors)) {
             found = TRUE;
@@ -452,7 +457,8 @@ static gint by_quality(gconstpointer a, gconstpointer b)
     const dx_label *x = a, *y = b;
     gsize xn = x->end - x->start, yn = y->end - y->start;
     /* A longer label with one slip beats a short exact one inside it. */
-    gssize xq = (gssize)xn - 6 * (gssize)x->errors, yq = (gssize)yn - 6 * (gssize)y->errors;
+    gssize xq = (gssize)xn - 6 * (gssize)x->errors,
+           yq = (gssize)yn - 6 * (gssize)y->errors;
     return xq > yq ? -1 : xq < yq;
 }
 
@@ -491,8 +497,8 @@ GArray *dx_layout_labels(const dx_layout *layout, const char *const *labels)
         folded label = fold_text(labels[which], strlen(labels[which]));
         gboolean usable = label.count > 0 && label.count <= DX_LABEL_CHARS_MAX;
         for (gsize k = 0; usable && k < text.count; k++) {
-            gboolean at_word = text.chars[k] != ' ' &&
-                               (k == 0 || !is_word_char(text.chars[k - 1]));
+            gboolean at_word =
+                text.chars[k] != ' ' && (k == 0 || !is_word_char(text.chars[k - 1]));
             if (!at_word)
                 continue;
             guint errors = (guint)(label.count / 6);
@@ -527,7 +533,8 @@ static guint words_between(const dx_layout *layout, gsize from, gsize to)
     return count;
 }
 
-double dx_layout_score(const dx_layout *layout, const dx_label *label, gsize start, gsize end)
+double dx_layout_score(const dx_layout *layout, const dx_label *label, gsize start,
+                       gsize end)
 {
     dx_box l, c;
     g_autoptr(GArray) label_boxes = dx_layout_span(layout, label->start, label->end, &l);
@@ -556,7 +563,9 @@ double dx_layout_score(const dx_layout *layout, const dx_label *label, gsize sta
     /* Below: columns line up at the left, at the right, or over each other. */
     double width = MIN(l.x1 - l.x0, c.x1 - c.x0);
     double edge = MIN(fabs(l.x0 - c.x0), fabs(l.x1 - c.x1)) * layout->aspect / em;
-    double lined_up = edge < 1 ? 1 : x_overlap(&l, &c) > 0.5 * width ? 0.8
-                                 : x_overlap(&l, &c) > 0             ? 0.5 : 0;
+    double lined_up = edge < 1                          ? 1
+                      : x_overlap(&l, &c) > 0.5 * width ? 0.8
+                      : x_overlap(&l, &c) > 0           ? 0.5
+                                                        : 0;
     return quality * 0.9 * lined_up * exp(-MAX(gap, 0) / 4);
 }

@@ -40,8 +40,8 @@ typedef struct dx_label {
 typedef struct dx_layout {
     char *text; /* NUL-terminated */
     gsize bytes;
-    double aspect;      /* page width / page height */
-    guint word_count;   /* words in reading order; empty ones are left out */
+    double aspect;    /* page width / page height */
+    guint word_count; /* words in reading order; empty ones are left out */
     guint row_count;
     guint32 *word_at;   /* [bytes] index in reading order, UINT32_MAX between words */
     gsize *word_start;  /* [word_count] */

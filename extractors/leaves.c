@@ -30,8 +30,9 @@ static gboolean is_listed(const json_t *required, const char *key)
 {
     gsize i;
     json_t *name;
-    json_array_foreach((json_t *)required, i,
-                       name) if (strcmp(json_string_value(name), key) == 0) return TRUE;
+    json_array_foreach((json_t *)required, i, name)
+        if (strcmp(json_string_value(name), key) == 0)
+            return TRUE;
     return FALSE;
 }
 
@@ -50,8 +51,7 @@ void dx_collect(dx_work *w, const json_t *node, const char *prefix, GArray *leav
     const json_t *required = json_object_get(node, "required");
     const char *key;
     json_t *child;
-    json_object_foreach((json_t *)properties, key, child)
-    {
+    json_object_foreach((json_t *)properties, key, child) {
         g_autofree char *path =
             *prefix != '\0' ? g_strdup_printf("%s.%s", prefix, key) : g_strdup(key);
         if (has_type(child, "object")) {

@@ -15,16 +15,18 @@ enum { COPY_ESCAPE = 1u << 28, COPY_SEPARATOR = 2u << 28, COPY_INDEX = (1u << 28
 
 typedef struct state {
     uint32_t pc;
-    uint32_t a; /* LIT: offset; STRING: characters; NUMBER: phase; COPY: offset in the text */
-    uint32_t b; /* STRING: state of the pattern; NUMBER: sign; COPY: bytes so far, or stop */
+    uint32_t
+        a; /* LIT: offset; STRING: characters; NUMBER: phase; COPY: offset in the text */
+    uint32_t
+        b; /* STRING: state of the pattern; NUMBER: sign; COPY: bytes so far, or stop */
     uint32_t c; /* STRING: byte phase; NUMBER: decimals; COPY: phase and index */
     int64_t d;  /* STRING: partial character; NUMBER: digits; COPY: set | jump << 32 */
     uint32_t seen;
     uint16_t count[DX_GRAMMAR_LISTS_MAX];
     /* From here on: not part of the identity. */
-    uint32_t past;  /* index into pieces + 1, 0: none */
-    uint32_t start; /* COPY: of the piece */
-    uint16_t next;  /* byte, NEXT_MANY or NEXT_END */
+    uint32_t past;   /* index into pieces + 1, 0: none */
+    uint32_t start;  /* COPY: of the piece */
+    uint16_t next;   /* byte, NEXT_MANY or NEXT_END */
     uint8_t is_long; /* STRING: longer than any token can fill; see dx_vocab.in_string */
 } state;
 
@@ -96,8 +98,8 @@ static void follow_copy(dx_matcher *m, state s)
     const dx_copy_set *set = m->copy->sets->pdata[(uint32_t)s.d];
     const uint32_t *far = m->distances[(uint32_t)s.d];
     uint32_t offset = s.a;
-    gboolean is_end = set->is_free ? set->is_end[offset] && offset > s.start
-                                   : offset == s.b;
+    gboolean is_end =
+        set->is_free ? set->is_end[offset] && offset > s.start : offset == s.b;
     if (is_end) {
         state out = { .pc = s.pc + 1, .seen = s.seen };
         memcpy(out.count, s.count, sizeof s.count);
@@ -664,8 +666,8 @@ vl_step dx_matcher_next(dx_matcher *m, uint32_t *mask, int32_t *forced, size_t f
         size_t used;
         forced_text(m, text);
         if (text->len > 0)
-            *forced_count = dx_vocab_cut(m->vocab, text->str, text->len, forced,
-                                         forced_max, &used);
+            *forced_count =
+                dx_vocab_cut(m->vocab, text->str, text->len, forced, forced_max, &used);
         if (*forced_count > 0)
             return VL_STEP_FORCED;
     }

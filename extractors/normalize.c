@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const char *const kind_names[DX_KIND_COUNT] = {
+    /* clang-format off */
     [DX_KIND_TEXT] = "text",         [DX_KIND_ID] = "id",
     [DX_KIND_DATE] = "date",         [DX_KIND_TIME] = "time",
     [DX_KIND_AMOUNT] = "amount",     [DX_KIND_QUANTITY] = "quantity",
@@ -19,6 +20,7 @@ static const char *const kind_names[DX_KIND_COUNT] = {
     [DX_KIND_GLN] = "gln",           [DX_KIND_LEI] = "lei",
     [DX_KIND_PHONE] = "phone",       [DX_KIND_EMAIL] = "email",
     [DX_KIND_URL] = "url",
+    /* clang-format on */
 };
 
 dx_kind dx_kind_from_name(const char *name)
@@ -64,7 +66,8 @@ static gboolean read_phone(const char *text, char **value)
         gunichar c = g_utf8_get_char(p);
         if (c < 0x80 && g_ascii_isdigit((char)c))
             digits++;
-        else if (c >= 0x80 ? !(c >= 0x2010 && c <= 0x2015) : strchr("+()/-. ", (int)c) == NULL)
+        else if (c >= 0x80 ? !(c >= 0x2010 && c <= 0x2015)
+                           : strchr("+()/-. ", (int)c) == NULL)
             return FALSE;
     }
     if (digits < 5 || digits > 17)
@@ -76,7 +79,8 @@ static gboolean read_phone(const char *text, char **value)
 static gboolean read_email(const char *text, char **value)
 {
     const char *at = strchr(text, '@');
-    if (at == NULL || at == text || strchr(at + 1, '@') != NULL || strchr(text, ' ') != NULL)
+    if (at == NULL || at == text || strchr(at + 1, '@') != NULL ||
+        strchr(text, ' ') != NULL)
         return FALSE;
     const char *dot = strrchr(at, '.');
     if (dot == NULL || dot == at + 1 || strlen(dot) < 3)
@@ -122,21 +126,32 @@ gboolean dx_normalize(dx_kind kind, const char *printed, const dx_context *conte
     case DX_KIND_ID:
         *value = g_steal_pointer(&text);
         return TRUE;
-    case DX_KIND_DATE: return dx_read_date(text, context, value, alternative);
-    case DX_KIND_TIME: return dx_read_time(text, value);
+    case DX_KIND_DATE:
+        return dx_read_date(text, context, value, alternative);
+    case DX_KIND_TIME:
+        return dx_read_time(text, value);
     case DX_KIND_AMOUNT:
     case DX_KIND_QUANTITY:
     case DX_KIND_PERCENT:
-    case DX_KIND_INTEGER: return dx_read_number(kind, text, context, value, alternative);
-    case DX_KIND_CURRENCY: return dx_read_currency(text, context, value);
-    case DX_KIND_COUNTRY: return dx_read_country(text, value);
-    case DX_KIND_LANGUAGE: return read_language(text, value);
-    case DX_KIND_PHONE: return read_phone(text, value);
-    case DX_KIND_EMAIL: return read_email(text, value);
-    case DX_KIND_URL: return read_url(text, value);
+    case DX_KIND_INTEGER:
+        return dx_read_number(kind, text, context, value, alternative);
+    case DX_KIND_CURRENCY:
+        return dx_read_currency(text, context, value);
+    case DX_KIND_COUNTRY:
+        return dx_read_country(text, value);
+    case DX_KIND_LANGUAGE:
+        return read_language(text, value);
+    case DX_KIND_PHONE:
+        return read_phone(text, value);
+    case DX_KIND_EMAIL:
+        return read_email(text, value);
+    case DX_KIND_URL:
+        return read_url(text, value);
     case DX_KIND_NONE:
-    case DX_KIND_COUNT: return FALSE;
-    default: return dx_read_identifier(kind, text, context, value);
+    case DX_KIND_COUNT:
+        return FALSE;
+    default:
+        return dx_read_identifier(kind, text, context, value);
     }
 }
 
@@ -169,7 +184,8 @@ static void learn_decimal(dx_context *context, const char *text, gsize bytes)
             continue;
         }
         gsize start = i;
-        while (i < bytes && (g_ascii_isdigit(text[i]) || text[i] == '.' || text[i] == ','))
+        while (i < bytes &&
+               (g_ascii_isdigit(text[i]) || text[i] == '.' || text[i] == ','))
             i++;
         gsize end = i;
         while (end > start && !g_ascii_isdigit(text[end - 1]))
@@ -185,14 +201,16 @@ static void learn_decimal(dx_context *context, const char *text, gsize bytes)
 static void learn_order(dx_context *context, const char *text, gsize bytes)
 {
     unsigned day_first = 0, month_first = 0;
-    g_autoptr(GRegex) regex = g_regex_new("(?<![\\d/.-])(\\d{1,2})([/-])(\\d{1,2})\\2(\\d{4}|\\d{2})(?![\\d/-])",
-                                          G_REGEX_OPTIMIZE, 0, NULL);
+    g_autoptr(GRegex) regex = g_regex_new(
+        "(?<![\\d/.-])(\\d{1,2})([/-])(\\d{1,2})\\2(\\d{4}|\\d{2})(?![\\d/-])",
+        G_REGEX_OPTIMIZE, 0, NULL);
     g_autoptr(GMatchInfo) match = NULL;
     g_regex_match_full(regex, text, (gssize)bytes, 0, 0, &match, NULL);
     for (; g_match_info_matches(match); g_match_info_next(match, NULL)) {
         g_autofree char *a = g_match_info_fetch(match, 1);
         g_autofree char *b = g_match_info_fetch(match, 3);
-        guint64 first = g_ascii_strtoull(a, NULL, 10), second = g_ascii_strtoull(b, NULL, 10);
+        guint64 first = g_ascii_strtoull(a, NULL, 10),
+                second = g_ascii_strtoull(b, NULL, 10);
         day_first += first > 12 && first <= 31 && second <= 12;
         month_first += second > 12 && second <= 31 && first <= 12;
     }

@@ -58,16 +58,24 @@ typedef enum dx_kind {
 dx_kind dx_kind_from_name(const char *name);
 const char *dx_kind_name(dx_kind kind);
 
-typedef enum dx_decimal { DX_DECIMAL_UNKNOWN, DX_DECIMAL_POINT, DX_DECIMAL_COMMA } dx_decimal;
+typedef enum dx_decimal {
+    DX_DECIMAL_UNKNOWN,
+    DX_DECIMAL_POINT,
+    DX_DECIMAL_COMMA
+} dx_decimal;
 
-typedef enum dx_date_order { DX_ORDER_UNKNOWN, DX_ORDER_DAY_MONTH, DX_ORDER_MONTH_DAY } dx_date_order;
+typedef enum dx_date_order {
+    DX_ORDER_UNKNOWN,
+    DX_ORDER_DAY_MONTH,
+    DX_ORDER_MONTH_DAY
+} dx_date_order;
 
 typedef struct dx_context {
-    dx_decimal decimal;     /* decides `1.234` */
-    dx_date_order order;    /* decides 03/04/2024; one order per document */
-    gboolean is_buddhist;   /* years may be Buddhist (Thai cues were seen) */
-    char country[3];        /* ISO 3166 of the issuer, "" when not known */
-    char language[3];       /* ISO 639-1, "" when not known */
+    dx_decimal decimal;   /* decides `1.234` */
+    dx_date_order order;  /* decides 03/04/2024; one order per document */
+    gboolean is_buddhist; /* years may be Buddhist (Thai cues were seen) */
+    char country[3];      /* ISO 3166 of the issuer, "" when not known */
+    char language[3];     /* ISO 639-1, "" when not known */
 } dx_context;
 
 /* Learn decimal sign, date order and Thai cues from the text of a document.  Facts that
@@ -100,7 +108,7 @@ char *dx_date_from_days(int64_t days);
 /* ---- identifiers ------------------------------------------------------------ */
 
 typedef enum dx_verdict {
-    DX_VERDICT_SKIP,     /* nothing is known about this form (a country without a rule) */
+    DX_VERDICT_SKIP, /* nothing is known about this form (a country without a rule) */
     DX_VERDICT_PASS,
     DX_VERDICT_FORM,     /* wrong length or characters */
     DX_VERDICT_CHECKSUM, /* right form, wrong check digit */

@@ -86,8 +86,8 @@ static gboolean bound(dx_compiler *c, const json_t *schema, const char *key,
     if (is_low ? s > NUMBER_LIMIT : s < -NUMBER_LIMIT)
         return dx_compile_fail(c, key, "is beyond 18 digits");
     s = CLAMP(s, -NUMBER_LIMIT, NUMBER_LIMIT);
-    gboolean is_first = json_object_get(schema, is_low ? "minimum" : "maximum") == NULL ||
-                        !is_strict;
+    gboolean is_first =
+        json_object_get(schema, is_low ? "minimum" : "maximum") == NULL || !is_strict;
     if (is_first || (is_low ? s > *limit : s < *limit))
         *limit = s;
     return TRUE;
@@ -114,8 +114,8 @@ gboolean dx_compile_number(dx_compiler *c, const json_t *schema, gboolean is_int
         if (is_integer && json_is_real(step) && !is_exact)
             return dx_compile_fail(c, "multipleOf", "of an integer must be an integer");
         if (!is_exact || rule.step <= 0)
-            return dx_compile_fail(c, "multipleOf",
-                                   "must be above 0 with at most 6 decimals and 12 digits");
+            return dx_compile_fail(
+                c, "multipleOf", "must be above 0 with at most 6 decimals and 12 digits");
     }
     wide last = (wide)rule.hi / rule.step * rule.step;
     if (last > rule.hi)
@@ -123,7 +123,8 @@ gboolean dx_compile_number(dx_compiler *c, const json_t *schema, gboolean is_int
     if (rule.lo > rule.hi || last < rule.lo)
         return dx_compile_fail(c, NULL, "no number fits minimum, maximum and multipleOf");
     g_array_append_val(c->grammar->numbers, rule);
-    return dx_compile_op(c, (dx_op){ .kind = OP_NUMBER, .x = c->grammar->numbers->len - 1 });
+    return dx_compile_op(c,
+                         (dx_op){ .kind = OP_NUMBER, .x = c->grammar->numbers->len - 1 });
 }
 
 /* Does [a, b] hold a multiple of the step, of a magnitude that the rule allows? */

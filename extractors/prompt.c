@@ -8,8 +8,8 @@
 struct dx_session {
     const vl_model *model;
     vl_context *context;
-    GArray *ids;       /* of int32_t, in the context behind the base */
-    uint32_t base;     /* positions before: special tokens and picture */
+    GArray *ids;   /* of int32_t, in the context behind the base */
+    uint32_t base; /* positions before: special tokens and picture */
     gboolean has_picture;
 };
 
@@ -43,7 +43,8 @@ static gboolean feed(dx_session *s, const int32_t *ids, gsize count, GError **er
     vl_error err = { 0 };
     if (vl_context_add_tokens(s->context, ids, count, &err))
         return TRUE;
-    g_set_error(error, DX_ERROR, err.code == VL_LIMIT ? DX_LIMIT : DX_MODEL, "%s", err.text);
+    g_set_error(error, DX_ERROR, err.code == VL_LIMIT ? DX_LIMIT : DX_MODEL, "%s",
+                err.text);
     return FALSE;
 }
 
@@ -59,7 +60,8 @@ dx_session *dx_session_new(vl_model *model, const vl_vision *vision, GError **er
     add_special(model, head, VL_TOKEN_BOS);
     add_special(model, head, VL_TOKEN_USER);
     add_text(model, head, ": ");
-    gboolean is_ok = s->context != NULL && feed(s, (int32_t *)(void *)head->data, head->len, error);
+    gboolean is_ok =
+        s->context != NULL && feed(s, (int32_t *)(void *)head->data, head->len, error);
     if (is_ok && vision != NULL)
         is_ok = vl_context_add_vision(s->context, vision, &err);
     if (!is_ok) {
@@ -106,12 +108,15 @@ static char *shortened(const vl_model *model, const char *text)
     return g_string_free(out, FALSE);
 }
 
-gboolean dx_session_ask(dx_session *s, const char *page_text, const char *question, GError **error)
+gboolean dx_session_ask(dx_session *s, const char *page_text, const char *question,
+                        GError **error)
 {
     g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(int32_t));
-    g_autofree char *text = page_text != NULL && *page_text != '\0' ? shortened(s->model, page_text) : NULL;
-    g_autofree char *whole = text != NULL ? g_strdup_printf("\nPage text:\n%s\n\n%s", text, question)
-                                          : g_strdup_printf("\n%s", question);
+    g_autofree char *text =
+        page_text != NULL && *page_text != '\0' ? shortened(s->model, page_text) : NULL;
+    g_autofree char *whole =
+        text != NULL ? g_strdup_printf("\nPage text:\n%s\n\n%s", text, question)
+                     : g_strdup_printf("\n%s", question);
     add_text(s->model, ids, whole);
     add_text(s->model, ids, "\n\n");
     add_special(s->model, ids, VL_TOKEN_ASSISTANT);

@@ -18,19 +18,27 @@ typedef struct range {
     uint32_t lo, hi;
 } range;
 
-typedef enum node_kind { N_EMPTY, N_CLASS, N_CAT, N_ALT, N_REPEAT, N_BEGIN, N_FINISH } node_kind;
+typedef enum node_kind {
+    N_EMPTY,
+    N_CLASS,
+    N_CAT,
+    N_ALT,
+    N_REPEAT,
+    N_BEGIN,
+    N_FINISH
+} node_kind;
 
 typedef struct node {
     node_kind kind;
-    uint32_t min, max;  /* repeat; max UINT32_MAX: no limit */
-    GArray *ranges;     /* class */
-    GPtrArray *parts;   /* cat, alt, repeat (one) */
+    uint32_t min, max; /* repeat; max UINT32_MAX: no limit */
+    GArray *ranges;    /* class */
+    GPtrArray *parts;  /* cat, alt, repeat (one) */
 } node;
 
 typedef struct edge_node {
-    node_kind kind;      /* N_EMPTY, N_CLASS, N_BEGIN or N_FINISH */
+    node_kind kind;       /* N_EMPTY, N_CLASS, N_BEGIN or N_FINISH */
     const GArray *ranges; /* borrowed from the tree */
-    int32_t to[2];       /* -1: none */
+    int32_t to[2];        /* -1: none */
 } edge_node;
 
 typedef struct parser {
@@ -411,10 +419,10 @@ static int32_t nfa_emit(parser *ps, const node *n, int32_t to)
 typedef struct builder {
     parser *ps;
     dx_regex *out;
-    guint words;         /* of a set of NFA nodes */
-    GPtrArray *sets;     /* uint64_t[words] of each DFA state */
-    GHashTable *known;   /* GBytes -> state + 1 */
-    GArray *next;        /* int32_t */
+    guint words;       /* of a set of NFA nodes */
+    GPtrArray *sets;   /* uint64_t[words] of each DFA state */
+    GHashTable *known; /* GBytes -> state + 1 */
+    GArray *next;      /* int32_t */
     int32_t *stack;
     int32_t accept;
 } builder;
@@ -563,8 +571,9 @@ static gboolean build(parser *ps, const node *tree, dx_regex *out)
     if (*ps->why != NULL)
         return FALSE;
     NFA(ps, skip)->to[1] = eat;
-    builder b = { .ps = ps, .out = out, .words = (ps->nfa->len + 63) / 64,
-                  .accept = accept };
+    builder b = {
+        .ps = ps, .out = out, .words = (ps->nfa->len + 63) / 64, .accept = accept
+    };
     b.sets = g_ptr_array_new_with_free_func(g_free);
     b.known = g_hash_table_new_full(g_bytes_hash, g_bytes_equal,
                                     (GDestroyNotify)g_bytes_unref, NULL);

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-G_DEFINE_QUARK(dx-error-quark, dx_error)
+G_DEFINE_QUARK(dx_error, dx_error)
 
 enum { SCHEMA_BYTES_MAX = 1 << 20, SCHEMA_DEPTH_MAX = 32 };
 
@@ -19,9 +19,11 @@ struct dx_schema {
 };
 
 static const char *const kinds[] = {
-    "text", "id", "date", "time", "amount", "quantity", "percent", "currency", "country",
-    "language", "iban", "bic", "vat_id", "tax_number", "gtin", "gln", "lei", "iso11649",
-    "creditor_id", "email", "phone", "url", "bool", "enum", "integer", NULL,
+    "text",        "id",         "date",    "time",     "amount", "quantity",
+    "percent",     "currency",   "country", "language", "iban",   "bic",
+    "vat_id",      "tax_number", "gtin",    "gln",      "lei",    "iso11649",
+    "creditor_id", "email",      "phone",   "url",      "bool",   "enum",
+    "integer",     NULL,
 };
 static const char *const merges[] = { "append", "first", "last", "sum", "same", NULL };
 static const char *const severities[] = { "error", "warn", NULL };
@@ -77,8 +79,7 @@ static const char *check_alias(const json_t *v)
     json_t *value;
     if (!json_is_object(v))
         return "must be a mapping of service to name";
-    json_object_foreach((json_t *)v, key, value)
-    {
+    json_object_foreach((json_t *)v, key, value) {
         if (!json_is_string(value))
             return "must be a mapping of service to name";
     }
@@ -94,8 +95,8 @@ static const char *check_below(const json_t *v)
 
 static gboolean is_decimal(const char *s)
 {
-    return g_regex_match_simple("^[0-9]{1,12}(\\.[0-9]{1,6})?$", s, G_REGEX_DOLLAR_ENDONLY,
-                                0);
+    return g_regex_match_simple("^[0-9]{1,12}(\\.[0-9]{1,6})?$", s,
+                                G_REGEX_DOLLAR_ENDONLY, 0);
 }
 
 static const char *check_checks(const json_t *v)
@@ -108,8 +109,7 @@ static const char *check_checks(const json_t *v)
         const json_t *check = json_array_get(v, i);
         const char *key;
         json_t *member;
-        json_object_foreach((json_t *)check, key, member)
-        {
+        json_object_foreach((json_t *)check, key, member) {
             if (!g_strv_contains(members, key))
                 return "a check has id, expr, tolerance and severity only";
         }
@@ -133,13 +133,12 @@ static const struct {
     const char *(*check)(const json_t *value); /* NULL when good, else why not */
     gboolean is_root;                          /* only at the root */
 } keywords[] = {
-    { "x-kind", check_kind, FALSE },     { "x-labels", check_labels, FALSE },
-    { "x-bt", check_text, FALSE },       { "x-alias", check_alias, FALSE },
-    { "x-ask", check_text, FALSE },      { "x-copy", check_copy, FALSE },
-    { "x-derived", check_bool, FALSE },
-    { "x-redact", check_bool, FALSE },   { "x-merge", check_merge, FALSE },
-    { "x-review-below", check_below, FALSE },
-    { "x-checks", check_checks, TRUE },  { "x-version", check_text, TRUE },
+    { "x-kind", check_kind, FALSE },    { "x-labels", check_labels, FALSE },
+    { "x-bt", check_text, FALSE },      { "x-alias", check_alias, FALSE },
+    { "x-ask", check_text, FALSE },     { "x-copy", check_copy, FALSE },
+    { "x-derived", check_bool, FALSE }, { "x-redact", check_bool, FALSE },
+    { "x-merge", check_merge, FALSE },  { "x-review-below", check_below, FALSE },
+    { "x-checks", check_checks, TRUE }, { "x-version", check_text, TRUE },
 };
 
 static guint edit_distance(const char *a, const char *b)
@@ -208,8 +207,7 @@ static gboolean check_notes(const json_t *node, gboolean is_names, GString *at,
         if (!is_good)
             return FALSE;
     }
-    json_object_foreach((json_t *)node, key, value)
-    {
+    json_object_foreach((json_t *)node, key, value) {
         if (!is_names && g_str_has_prefix(key, "x-")) {
             if (!check_keyword(key, value, at, error))
                 return FALSE;
@@ -219,8 +217,8 @@ static gboolean check_notes(const json_t *node, gboolean is_names, GString *at,
             continue;
         gsize old = at->len;
         g_string_append_printf(at, "/%s", key);
-        gboolean names_below = !is_names && (strcmp(key, "properties") == 0 ||
-                                             strcmp(key, "$defs") == 0);
+        gboolean names_below =
+            !is_names && (strcmp(key, "properties") == 0 || strcmp(key, "$defs") == 0);
         gboolean is_good = check_notes(value, names_below, at, error);
         g_string_truncate(at, old);
         if (!is_good)
@@ -261,8 +259,7 @@ static json_t *expand_object(const json_t *example, gboolean *is_required, GStri
     const char *key;
     json_t *value;
     *is_required = FALSE;
-    json_object_foreach((json_t *)example, key, value)
-    {
+    json_object_foreach((json_t *)example, key, value) {
         gsize old = at->len;
         gboolean is_needed;
         g_string_append_printf(at, "/%s", key);
@@ -327,8 +324,7 @@ static gboolean is_shallow(const json_t *root)
             const char *key;
             for (size_t k = 0; k < json_array_size(node); k++)
                 g_ptr_array_add(below, json_array_get(node, k));
-            json_object_foreach(node, key, value)
-            {
+            json_object_foreach(node, key, value) {
                 g_ptr_array_add(below, value);
             }
         }
@@ -349,8 +345,8 @@ static json_t *read_tree(const char *text, gsize bytes, const char *name, GError
     json_error_t e;
     json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &e);
     if (json == NULL)
-        g_set_error(error, DX_ERROR, DX_SCHEMA, "%s: line %d, column %d: %s", name, e.line,
-                    e.column, e.text);
+        g_set_error(error, DX_ERROR, DX_SCHEMA, "%s: line %d, column %d: %s", name,
+                    e.line, e.column, e.text);
     return json;
 }
 
@@ -381,7 +377,8 @@ static json_t *complete(json_t *json, const char *name, GError **error)
     return NULL;
 }
 
-dx_schema *dx_schema_parse(const char *text, gsize bytes, const char *name, GError **error)
+dx_schema *dx_schema_parse(const char *text, gsize bytes, const char *name,
+                           GError **error)
 {
     if (bytes > SCHEMA_BYTES_MAX) {
         g_set_error(error, DX_ERROR, DX_LIMIT, "%s: %zu bytes, limit %d", name, bytes,
@@ -398,8 +395,8 @@ dx_schema *dx_schema_parse(const char *text, gsize bytes, const char *name, GErr
     schema->refs = 1;
     schema->name = g_strdup(name);
     schema->version = g_strdup(version != NULL ? version : "1");
-    schema->sha256 = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)text,
-                                                 bytes);
+    schema->sha256 =
+        g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)text, bytes);
     schema->json = json;
     return schema;
 }
@@ -444,7 +441,8 @@ static dx_schema *load_file(const char *path, GError **error)
     return schema;
 }
 
-dx_schema *dx_schema_load(const char *name_or_path, const char *const *dirs, GError **error)
+dx_schema *dx_schema_load(const char *name_or_path, const char *const *dirs,
+                          GError **error)
 {
     if (is_path(name_or_path))
         return load_file(name_or_path, error);
@@ -493,7 +491,8 @@ static gboolean list_dir(const char *dir, GHashTable *seen, json_t *out, GError 
 json_t *dx_schema_list(const char *const *dirs, GError **error)
 {
     json_t *out = json_array();
-    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) seen =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (; *dirs != NULL; dirs++) {
         if (!list_dir(*dirs, seen, out, error)) {
             json_decref(out);

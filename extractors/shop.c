@@ -16,7 +16,7 @@
 #define ADDRESS_MOST 5   /* lines */
 
 #define NAME_FORM   3.0 /* the first line with the form of a company */
-#define NAME_FIRST 2.6 /* the first solid line */
+#define NAME_FIRST  2.6 /* the first solid line */
 #define NAME_NEXT   0.7 /* the second */
 #define NAME_BEFORE 0.8 /* the line right above the address */
 #define BLOCK_HEAD  2.6 /* the lines of street to place */

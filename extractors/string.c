@@ -8,12 +8,12 @@
 
 #include <string.h>
 
-#define DAY_PART                                                                          \
-    "(?:[12]\\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|"                       \
-    "(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8]))|"                     \
+#define DAY_PART                                                                         \
+    "(?:[12]\\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|"                      \
+    "(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8]))|"                    \
     "(?:[12]\\d(?:0[48]|[2468][048]|[13579][26])|1200|1600|2000|2400|2800)-02-29)"
-#define TIME_PART                                                                         \
-    "(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,6})?"                                \
+#define TIME_PART                                                                        \
+    "(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,6})?"                               \
     "(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)"
 
 static const struct {
@@ -23,9 +23,9 @@ static const struct {
     { "time", "^" TIME_PART "$" },
     { "date-time", "^" DAY_PART "T" TIME_PART "$" },
     { "uuid", "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$" },
-    { "email",
-      "^[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-      "\\.)+[A-Za-z]{2,24}$" },
+    { "email", "^[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-"
+               "Za-z0-9])?"
+               "\\.)+[A-Za-z]{2,24}$" },
     { "uri",
       "^(?:https?|ftp)://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[1-9]\\d{0,3})?"
       "(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})*)*"
@@ -37,7 +37,8 @@ static gboolean fill_table(dx_compiler *c, dx_string_rule *rule, const char *key
     const dx_regex *re = rule->regex;
     uint64_t size = ((uint64_t)rule->max + 1) * re->state_count;
     if (size > DX_REGEX_TABLE_MAX)
-        return dx_compile_fail(c, key, "%u states with maxLength %u are too many (limit %d)",
+        return dx_compile_fail(c, key,
+                               "%u states with maxLength %u are too many (limit %d)",
                                re->state_count, rule->max, DX_REGEX_TABLE_MAX);
     rule->is_open = g_malloc0(size);
     for (uint32_t n = rule->max + 1; n-- > 0;) {
@@ -53,7 +54,8 @@ static gboolean fill_table(dx_compiler *c, dx_string_rule *rule, const char *key
         }
     }
     if (!rule->is_open[0])
-        return dx_compile_fail(c, key, "no string fits it with minLength %u, maxLength %u",
+        return dx_compile_fail(c, key,
+                               "no string fits it with minLength %u, maxLength %u",
                                rule->min, rule->max);
     return TRUE;
 }

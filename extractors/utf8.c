@@ -63,7 +63,8 @@ static dx_char_step take_hex(dx_char_state *s, uint8_t byte, uint32_t *lo, uint3
     return DX_CHAR_MORE;
 }
 
-static dx_char_step take_escape(dx_char_state *s, uint8_t byte, uint32_t *lo, uint32_t *hi)
+static dx_char_step take_escape(dx_char_state *s, uint8_t byte, uint32_t *lo,
+                                uint32_t *hi)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     const char *at = byte == 0 ? NULL : strchr(from, byte);

@@ -282,7 +282,8 @@ static dx_verdict check_ro(const char *s)
         return DX_VERDICT_FORM;
     char nine[10] = "000000000";
     memcpy(nine + 9 - (n - 1), s, n - 1);
-    return judged(weighted(nine, "hfdcbhfdc") * 10 % 11 % 10 == digit(s, (unsigned)n - 1));
+    return judged(weighted(nine, "hfdcbhfdc") * 10 % 11 % 10 ==
+                  digit(s, (unsigned)n - 1));
 }
 
 static dx_verdict check_se(const char *s)
@@ -368,10 +369,10 @@ static gboolean matches(const char *s, const char *pattern, gsize n)
     for (gsize i = 0; i < n; i++) {
         char want = pattern[i];
         gboolean literal_letter = g_ascii_isalpha(want) && want != 'A' && want != 'X';
-        if (want == '9' ? !g_ascii_isdigit(s[i])
+        if (want == '9'   ? !g_ascii_isdigit(s[i])
             : want == 'X' ? !g_ascii_isalnum(s[i])
             : want == 'A' ? !g_ascii_isupper(s[i])
-            : (literal_letter || g_ascii_ispunct(want)) && s[i] != want)
+                          : (literal_letter || g_ascii_ispunct(want)) && s[i] != want)
             return FALSE;
     }
     return TRUE;

@@ -147,8 +147,8 @@ static const dx_trie_node *child_of(const dx_vocab *v, const dx_trie_node *node,
 }
 
 /* The model's own tokens, when together they are exactly the text. */
-static size_t cut_as_model(const dx_vocab *v, const char *text, size_t bytes, int32_t *ids,
-                           size_t ids_max, size_t *used)
+static size_t cut_as_model(const dx_vocab *v, const char *text, size_t bytes,
+                           int32_t *ids, size_t ids_max, size_t *used)
 {
     g_autofree int32_t *all = g_new(int32_t, bytes + 1);
     size_t n = v->tokenize(v->user, text, bytes, all, bytes + 1), at = 0;

@@ -23,8 +23,8 @@ dx_vocab *dx_vocab_from_model(const vl_model *model)
     g_autofree size_t *lengths = g_new0(size_t, info->vocab);
     for (uint32_t i = 0; i < info->vocab; i++)
         tokens[i] = vl_token_bytes(model, (int32_t)i, &lengths[i]);
-    dx_vocab *vocab = dx_vocab_new(tokens, lengths, info->vocab,
-                                   vl_token_special(model, VL_TOKEN_EOS));
+    dx_vocab *vocab =
+        dx_vocab_new(tokens, lengths, info->vocab, vl_token_special(model, VL_TOKEN_EOS));
     vocab->tokenize = tokenize;
     /* The model is immutable but for its count of references. */
     vocab->user = vl_model_ref((vl_model *)model);

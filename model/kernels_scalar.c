@@ -15,8 +15,8 @@ static void gemm_s8(const int8_t *a, size_t a_stride, size_t rows, const uint8_t
         for (size_t g = 0; g < groups; g++)
             for (size_t j = 0; j < VL_PANEL; j++)
                 for (size_t b = 0; b < 4; b++)
-                    c[r * VL_PANEL + j] += a[r * a_stride + 4 * g + b] *
-                                           panel[(g * VL_PANEL + j) * 4 + b];
+                    c[r * VL_PANEL + j] +=
+                        a[r * a_stride + 4 * g + b] * panel[(g * VL_PANEL + j) * 4 + b];
 }
 
 static void gemm_f32(const float *a, size_t a_stride, size_t rows, const float *panel,

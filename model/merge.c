@@ -108,7 +108,8 @@ static bool is_squeezed(const vl_anchors *a, uint32_t row, uint32_t column)
     if (up == NULL || down == NULL)
         return false;
     float height = fminf(up->height, down->height), top = a->high * (float)row;
-    if (!(up->y < top && down->y >= top + a->high && r->none >= fmaxf(up->none, down->none)))
+    if (!(up->y < top && down->y >= top + a->high &&
+          r->none >= fmaxf(up->none, down->none)))
         return false;
     return down->y - up->y < SQUEEZE * height && r->y - up->y > LINE_SHARE * height &&
            down->y - r->y > LINE_SHARE * height;

@@ -42,7 +42,8 @@ struct vl_pool {
     void (*fn)(void *arg, size_t i, uint32_t slot);
     void *arg;
     worker *workers;
-    uint8_t *scratch; /* [threads + GUESTS_MAX][VL_SCRATCH_BYTES]; unused ones take address
+    uint8_t
+        *scratch; /* [threads + GUESTS_MAX][VL_SCRATCH_BYTES]; unused ones take address
                          space only */
 };
 
@@ -87,7 +88,8 @@ vl_pool *vl_pool_new(uint32_t threads, vl_error *err)
 
     vl_pool *pool = calloc(1, sizeof *pool);
     worker *workers = calloc(threads, sizeof *workers);
-    uint8_t *scratch = aligned_alloc(64, (size_t)(threads + GUESTS_MAX) * VL_SCRATCH_BYTES);
+    uint8_t *scratch =
+        aligned_alloc(64, (size_t)(threads + GUESTS_MAX) * VL_SCRATCH_BYTES);
     if (pool == NULL || workers == NULL || scratch == NULL) {
         free(pool);
         free(workers);

@@ -33,7 +33,7 @@ typedef enum vl_code {
     VL_UNSUPPORTED, /* well-formed, but of a kind this core does not run */
     VL_LIMIT,       /* larger than a documented limit */
     VL_NOMEM,
-    VL_CANCELLED,   /* a callback asked to stop */
+    VL_CANCELLED, /* a callback asked to stop */
 } vl_code;
 
 typedef struct vl_error {
@@ -66,27 +66,27 @@ vl_model *vl_model_ref(vl_model *model);
 void vl_model_unref(vl_model *model);
 
 typedef struct vl_grid {
-    uint32_t tiles_w, tiles_h;       /* local tiles */
-    uint32_t canvas_w, canvas_h;     /* pixels that the local tiles cover together */
+    uint32_t tiles_w, tiles_h;   /* local tiles */
+    uint32_t canvas_w, canvas_h; /* pixels that the local tiles cover together */
 } vl_grid;
 
 typedef struct vl_model_info {
-    const char *name;                /* config "model_name", or the folder's name */
-    const char *family;              /* "deepseek-vl2" */
-    char sha256[65];                 /* over config.json, tokenizer.json and all weights */
+    const char *name;   /* config "model_name", or the folder's name */
+    const char *family; /* "deepseek-vl2" */
+    char sha256[65];    /* over config.json, tokenizer.json and all weights */
     uint64_t parameters;
-    uint64_t parameters_token;       /* of the decoder that one token reads */
-    uint64_t weight_bytes;           /* resident, as packed */
-    uint32_t cache_token_bytes;      /* of a conversation, for each position */
+    uint64_t parameters_token;  /* of the decoder that one token reads */
+    uint64_t weight_bytes;      /* resident, as packed */
+    uint32_t cache_token_bytes; /* of a conversation, for each position */
     uint32_t vocab, hidden, layers, context_max;
-    uint32_t experts, experts_used;  /* of an expert layer; 0 without */
-    const char *attention;           /* "mha", or "mla": keys and values compressed */
+    uint32_t experts, experts_used; /* of an expert layer; 0 without */
+    const char *attention;          /* "mha", or "mla": keys and values compressed */
     uint32_t tile, patch, tile_overlap;
     bool has_text_head;
-    const char *kernels;             /* "scalar", "avx2", "avx512-vnni" */
-    const char *blas;                /* core name of the loaded OpenBLAS, or "none" */
-    const char *compute;             /* "fp32" or "int8" */
-    const vl_grid *grids;            /* the config's candidate grids, in its order */
+    const char *kernels;  /* "scalar", "avx2", "avx512-vnni" */
+    const char *blas;     /* core name of the loaded OpenBLAS, or "none" */
+    const char *compute;  /* "fp32" or "int8" */
+    const vl_grid *grids; /* the config's candidate grids, in its order */
     size_t grid_count;
 } vl_model_info;
 
@@ -96,9 +96,16 @@ const vl_model_info *vl_model_get_info(const vl_model *model);
 /* ---- tokens --------------------------------------------------------------- */
 
 typedef enum vl_special {
-    VL_TOKEN_BOS, VL_TOKEN_EOS, VL_TOKEN_PAD, VL_TOKEN_IMAGE,
-    VL_TOKEN_USER, VL_TOKEN_ASSISTANT,
-    VL_TOKEN_REF, VL_TOKEN_REF_END, VL_TOKEN_DET, VL_TOKEN_DET_END,
+    VL_TOKEN_BOS,
+    VL_TOKEN_EOS,
+    VL_TOKEN_PAD,
+    VL_TOKEN_IMAGE,
+    VL_TOKEN_USER,
+    VL_TOKEN_ASSISTANT,
+    VL_TOKEN_REF,
+    VL_TOKEN_REF_END,
+    VL_TOKEN_DET,
+    VL_TOKEN_DET_END,
     VL_TOKEN_SPECIAL_COUNT
 } vl_special;
 
@@ -160,21 +167,21 @@ uint32_t vl_vision_tokens(const vl_vision *vision);
 /* ---- text head ------------------------------------------------------------ */
 
 typedef struct vl_char {
-    uint32_t code;   /* Unicode scalar value */
-    float x, y;      /* middle, pixels of the upright page */
-    float height;    /* of a capital letter, the same pixels */
-    float prob;      /* 0..1 */
-    float gap;       /* probability that a blank follows */
+    uint32_t code; /* Unicode scalar value */
+    float x, y;    /* middle, pixels of the upright page */
+    float height;  /* of a capital letter, the same pixels */
+    float prob;    /* 0..1 */
+    float gap;     /* probability that a blank follows */
 } vl_char;
 
 typedef struct vl_word {
-    const char *text;         /* UTF-8, without blanks */
-    float x0, y0, x1, y1;     /* pixels of the upright page */
-    float height;             /* of a capital letter */
-    float prob;               /* mean over the characters */
+    const char *text;     /* UTF-8, without blanks */
+    float x0, y0, x1, y1; /* pixels of the upright page */
+    float height;         /* of a capital letter */
+    float prob;           /* mean over the characters */
     float prob_min;
     uint32_t char_first, char_count; /* into vl_text_chars() */
-    uint32_t line;            /* index of its line of print, in reading order */
+    uint32_t line;                   /* index of its line of print, in reading order */
 } vl_word;
 
 /* Read what a vision has seen.  VL_UNSUPPORTED when the model has no text head. */
@@ -197,8 +204,8 @@ vl_text *vl_page_read(vl_model *model, const vl_image *image, const vl_page_opts
 typedef struct vl_upright {
     uint32_t width, height;                 /* pixels */
     uint32_t picture_width, picture_height; /* of the picture as it was given */
-    uint32_t quarters;      /* clockwise quarter turns that made it upright, 0 .. 3 */
-    float degrees;          /* angle of the lines after that, clockwise, taken out */
+    uint32_t quarters; /* clockwise quarter turns that made it upright, 0 .. 3 */
+    float degrees;     /* angle of the lines after that, clockwise, taken out */
 } vl_upright;
 vl_upright vl_text_upright(const vl_text *text);
 
@@ -234,7 +241,12 @@ const float *vl_context_logits(vl_context *context);
 
 /* A constraint steers generation: before each step it either forces tokens (they are
  * appended without running the sampler) or gives the set of allowed ones. */
-typedef enum vl_step { VL_STEP_SAMPLE, VL_STEP_FORCED, VL_STEP_END, VL_STEP_FAIL } vl_step;
+typedef enum vl_step {
+    VL_STEP_SAMPLE,
+    VL_STEP_FORCED,
+    VL_STEP_END,
+    VL_STEP_FAIL
+} vl_step;
 
 typedef struct vl_constraint {
     void *user;
@@ -252,19 +264,24 @@ typedef struct vl_constraint {
 typedef struct vl_step_info {
     int32_t token;
     bool is_forced;
-    float prob;         /* of the token among the allowed ones; 1 when forced */
-    float prob_free;    /* of the token without the constraint; 1 when forced */
+    float prob;      /* of the token among the allowed ones; 1 when forced */
+    float prob_free; /* of the token without the constraint; 1 when forced */
 } vl_step_info;
 
-typedef enum vl_end { VL_END_EOS, VL_END_CONSTRAINT, VL_END_LENGTH, VL_END_DEAD,
-                      VL_END_CANCELLED } vl_end;
+typedef enum vl_end {
+    VL_END_EOS,
+    VL_END_CONSTRAINT,
+    VL_END_LENGTH,
+    VL_END_DEAD,
+    VL_END_CANCELLED
+} vl_end;
 
 typedef struct vl_generate_opts {
-    uint32_t tokens_max;              /* 0 means 512 */
-    float temperature;                /* 0 means greedy */
-    float top_p;                      /* 0 means 1 */
+    uint32_t tokens_max; /* 0 means 512 */
+    float temperature;   /* 0 means greedy */
+    float top_p;         /* 0 means 1 */
     uint64_t seed;
-    const vl_constraint *constraint;  /* may be NULL */
+    const vl_constraint *constraint; /* may be NULL */
     /* Called after each token; false stops with VL_END_CANCELLED.  May be NULL. */
     bool (*on_token)(void *user, const vl_step_info *step);
     void *user;
@@ -277,8 +294,8 @@ bool vl_generate(vl_context *context, const vl_generate_opts *opts, vl_end *end,
 
 /* Machine facts for `docvl doctor`: runs each product for about `ms` milliseconds. */
 typedef struct vl_bench {
-    double gflops_fp32;  /* one thread, sgemm */
-    double gops_int8;    /* one thread, int8 product of the chosen kernels */
+    double gflops_fp32; /* one thread, sgemm */
+    double gops_int8;   /* one thread, int8 product of the chosen kernels */
     const char *kernels;
     const char *blas;
 } vl_bench;

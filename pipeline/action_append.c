@@ -47,8 +47,7 @@ static char *csv_record(const dp_action_run *run, const json_t *columns,
     }
     gsize i;
     json_t *column;
-    json_array_foreach(columns, i, column)
-    {
+    json_array_foreach(columns, i, column) {
         const char *path = json_string_value(column);
         g_autofree char *value =
             is_header ? g_strdup(path) : dp_route_text(run->facts, path);
@@ -72,8 +71,7 @@ static char *json_record(const dp_action_run *run, const json_t *columns)
         json_object_set_new(line, "fields", dp_plain(json_object_get(result, "fields")));
     gsize i;
     json_t *column;
-    json_array_foreach(columns, i, column)
-    {
+    json_array_foreach(columns, i, column) {
         const char *path = json_string_value(column);
         g_autofree char *value = dp_route_text(run->facts, path);
         json_object_set_new(line, path, value != NULL ? json_string(value) : json_null());

@@ -64,14 +64,12 @@ static void set_fields(GHashTable *env, const json_t *node, const char *path)
     const char *key;
     json_t *child;
     gsize i;
-    json_object_foreach((json_t *)node, key, child)
-    {
+    json_object_foreach((json_t *)node, key, child) {
         g_autofree char *below =
             g_strdup_printf("%s%s%s", path, *path != '\0' ? "." : "", key);
         set_fields(env, child, below);
     }
-    json_array_foreach(node, i, child)
-    {
+    json_array_foreach(node, i, child) {
         g_autofree char *below = g_strdup_printf("%s.%zu", path, i);
         set_fields(env, child, below);
     }

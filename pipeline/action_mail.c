@@ -103,14 +103,12 @@ static void append_values(GString *text, const json_t *node, const char *path)
     const char *key;
     json_t *child;
     gsize i;
-    json_object_foreach((json_t *)node, key, child)
-    {
+    json_object_foreach((json_t *)node, key, child) {
         g_autofree char *below =
             g_strdup_printf("%s%s%s", path, *path != '\0' ? "." : "", key);
         append_values(text, child, below);
     }
-    json_array_foreach(node, i, child)
-    {
+    json_array_foreach(node, i, child) {
         g_autofree char *below = g_strdup_printf("%s.%zu", path, i);
         append_values(text, child, below);
     }

@@ -91,8 +91,7 @@ static gboolean make_headers(const dp_action_run *run, const char *body, gsize l
     add_header(list, key);
     const char *name;
     json_t *value;
-    json_object_foreach(json_object_get(planned, "headers"), name, value)
-    {
+    json_object_foreach(json_object_get(planned, "headers"), name, value) {
         g_autofree char *line = g_strdup_printf("%s: %s", name, json_string_value(value));
         add_header(list, line);
     }

@@ -247,12 +247,12 @@ static void check_webhook(checker *c, const json_t *action, const char *at)
         complain(c, at, "headers", "a mapping of at most 16 headers is expected");
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)headers, name,
-                        value) if (!is_header_name(name) || !json_is_string(value) ||
-                                   !is_line(json_string_value(value), 1000))
-        complain(c, at, "headers",
-                 "a header is a name that docvl does not set itself and "
-                 "one line of ASCII text");
+    json_object_foreach((json_t *)headers, name, value)
+        if (!is_header_name(name) || !json_is_string(value) ||
+            !is_line(json_string_value(value), 1000))
+            complain(c, at, "headers",
+                     "a header is a name that docvl does not set itself and "
+                     "one line of ASCII text");
 }
 
 static void check_mail(checker *c, const json_t *action, const char *at)
@@ -270,8 +270,7 @@ static void check_columns(checker *c, const json_t *action, const char *at)
 {
     gsize i;
     json_t *column;
-    json_array_foreach(json_object_get(action, "columns"), i, column)
-    {
+    json_array_foreach(json_object_get(action, "columns"), i, column) {
         const char *path = json_string_value(column);
         const char *fault = path != NULL ? dp_route_path_fault(path) : NULL;
         if (fault != NULL) {

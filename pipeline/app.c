@@ -67,8 +67,9 @@ void dp_message(const dp_app *app, const char *level, const char *format, ...)
     dp_progress_end(app);
     if (app->is_json_log) {
         g_autofree char *valid = g_utf8_make_valid(text, -1);
-        json_t *line = json_pack("{s:s, s:I, s:s}", "level", level, "time",
-                                 (json_int_t)(g_get_real_time() / 1000000), "message", valid);
+        json_t *line =
+            json_pack("{s:s, s:I, s:s}", "level", level, "time",
+                      (json_int_t)(g_get_real_time() / 1000000), "message", valid);
         char *dump = json_dumps(line, JSON_COMPACT);
         fprintf(stderr, "%s%s\n", journal_priority(level), dump);
         free(dump);
@@ -82,7 +83,8 @@ void dp_message(const dp_app *app, const char *level, const char *format, ...)
         fprintf(stderr, "%s%s\n", journal_priority(level), text);
         return;
     }
-    fprintf(stderr, "%sdocvl: %s%s\n", is_red ? "\033[31m" : "", text, is_red ? "\033[0m" : "");
+    fprintf(stderr, "%sdocvl: %s%s\n", is_red ? "\033[31m" : "", text,
+            is_red ? "\033[0m" : "");
 }
 
 /* ---- folders --------------------------------------------------------------- */
@@ -217,15 +219,20 @@ static GArray *source_words(void *user, uint32_t index, GError **error)
     for (guint i = 0; i < from->len; i++) {
         const dp_render_word *w = &g_array_index(from, dp_render_word, i);
         double em = w->font_size > 0 ? w->font_size : (w->y1 - w->y0) * 0.85;
-        dx_word word = { .text = g_strdup(w->text), .x0 = w->x0, .y0 = w->y0, .x1 = w->x1,
-                         .y1 = w->y1, .em = em, .prob = 1 };
+        dx_word word = { .text = g_strdup(w->text),
+                         .x0 = w->x0,
+                         .y0 = w->y0,
+                         .x1 = w->x1,
+                         .y1 = w->y1,
+                         .em = em,
+                         .prob = 1 };
         g_array_append_val(words, word);
     }
     return words;
 }
 
-static gboolean source_picture(void *user, uint32_t index, uint32_t width, uint32_t height,
-                               vl_image *image, GError **error)
+static gboolean source_picture(void *user, uint32_t index, uint32_t width,
+                               uint32_t height, vl_image *image, GError **error)
 {
     dp_input *input = user;
     g_clear_pointer(&input->pixels, dp_pixels_free);
@@ -236,7 +243,8 @@ static gboolean source_picture(void *user, uint32_t index, uint32_t width, uint3
         return FALSE;
     if (input->pixels->is_damaged && input->damaged_page == 0)
         input->damaged_page = index + 1;
-    *image = (vl_image){ .data = input->pixels->data, .width = input->pixels->width,
+    *image = (vl_image){ .data = input->pixels->data,
+                         .width = input->pixels->width,
                          .height = input->pixels->height,
                          .channels = input->pixels->channels,
                          .row_bytes = input->pixels->row_bytes };
@@ -282,9 +290,14 @@ static GArray *source_fields(void *user, GError **error)
     g_array_set_clear_func(fields, clear_form_field);
     for (guint i = 0; i < from->len; i++) {
         const dp_render_field *f = &g_array_index(from, dp_render_field, i);
-        dx_form_field field = { .name = g_strdup(f->name), .value = g_strdup(f->value),
-                                .is_choice = f->is_choice, .page_index = f->page_index,
-                                .x0 = f->x0, .y0 = f->y0, .x1 = f->x1, .y1 = f->y1 };
+        dx_form_field field = { .name = g_strdup(f->name),
+                                .value = g_strdup(f->value),
+                                .is_choice = f->is_choice,
+                                .page_index = f->page_index,
+                                .x0 = f->x0,
+                                .y0 = f->y0,
+                                .x1 = f->x1,
+                                .y1 = f->y1 };
         g_array_append_val(fields, field);
     }
     return fields;
@@ -314,7 +327,8 @@ static dp_document *open_document(int fd, const char *name, const dp_render_opts
     dp_document *document = dp_document_open(fd, name, opts, &first);
     if (document != NULL)
         return document;
-    if (opts->passwords != NULL && g_error_matches(first, DP_RENDER_ERROR, DP_RENDER_CRASHED)) {
+    if (opts->passwords != NULL &&
+        g_error_matches(first, DP_RENDER_ERROR, DP_RENDER_CRASHED)) {
         document = open_one_by_one(fd, name, opts);
         if (document != NULL)
             return document;
@@ -322,7 +336,8 @@ static dp_document *open_document(int fd, const char *name, const dp_render_opts
         plain.passwords = NULL;
         g_autoptr(GError) second = NULL;
         g_autoptr(dp_document) again = dp_document_open(fd, name, &plain, &second);
-        if (again == NULL && g_error_matches(second, DP_RENDER_ERROR, DP_RENDER_ENCRYPTED)) {
+        if (again == NULL &&
+            g_error_matches(second, DP_RENDER_ERROR, DP_RENDER_ENCRYPTED)) {
             g_propagate_error(error, g_steal_pointer(&second));
             return NULL;
         }
@@ -345,8 +360,8 @@ static int open_input(const char *path, GError **error)
     }
     struct stat st;
     if (!is_stdin && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
-        g_set_error(error, DP_RENDER_ERROR, DP_RENDER_UNREADABLE, "%s: not a regular file",
-                    path);
+        g_set_error(error, DP_RENDER_ERROR, DP_RENDER_UNREADABLE,
+                    "%s: not a regular file", path);
         close(fd);
         return -1;
     }
@@ -375,9 +390,14 @@ dp_input *dp_input_open_with(const char *path, const dp_render_opts *opts,
     input->document = document;
     input->waits = waits != NULL ? *waits : none;
     input->source = (dx_source){
-        .user = input, .page_count = info->page_count, .page = source_page,
-        .words = source_words, .picture = source_picture, .picture_size = source_picture_size,
-        .attachment_count = info->attachment_count, .attachment = source_attachment,
+        .user = input,
+        .page_count = info->page_count,
+        .page = source_page,
+        .words = source_words,
+        .picture = source_picture,
+        .picture_size = source_picture_size,
+        .attachment_count = info->attachment_count,
+        .attachment = source_attachment,
         .fields = info->field_count > 0 ? source_fields : NULL,
     };
     return input;

@@ -38,8 +38,9 @@ typedef struct dp_app {
     char **passwords;
     char *text; /* auto, always, never */
     GCancellable *cancellable;
-    char *limit_texts[DP_LIMIT_COUNT]; /* as given; NULL: the variable, else the default */
-    dp_render_limits limits;           /* of dp_limits_read() */
+    char
+        *limit_texts[DP_LIMIT_COUNT]; /* as given; NULL: the variable, else the default */
+    dp_render_limits limits;          /* of dp_limits_read() */
 } dp_app;
 
 /* Messages on stderr: "docvl: text", or a JSON line with --json. */
@@ -71,8 +72,9 @@ typedef struct dp_input_waits {
 typedef struct dp_input {
     char *path, *name;
     dp_document *document;
-    dp_pixels *pixels;   /* of the last picture asked for */
-    guint damaged_page;  /* first page of whose picture a part could not be decoded; 0: none */
+    dp_pixels *pixels; /* of the last picture asked for */
+    guint
+        damaged_page; /* first page of whose picture a part could not be decoded; 0: none */
     dx_source source;
     dp_input_waits waits;
 } dp_input;

@@ -144,8 +144,9 @@ char *dp_tale_summary(const dp_tale *tale)
                            tale->pages, seconds, (double)tale->pages / seconds);
     const char *code;
     json_t *count;
-    json_object_foreach(tale->reasons, code, count) g_string_append_printf(
-        out, "failed, %s: %" JSON_INTEGER_FORMAT "\n", code, json_integer_value(count));
+    json_object_foreach(tale->reasons, code, count)
+        g_string_append_printf(out, "failed, %s: %" JSON_INTEGER_FORMAT "\n", code,
+                               json_integer_value(count));
     g_autoptr(GPtrArray) slowest = slowest_of(tale);
     for (guint i = 0; i < MIN(slowest->len, 3) && tale->rows->len > 3; i++) {
         const dp_row *row = g_ptr_array_index(slowest, i);

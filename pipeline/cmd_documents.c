@@ -259,8 +259,7 @@ static void print_read(run *r, const dp_input *input, json_t *result)
     }
     gsize i;
     json_t *page;
-    json_array_foreach(json_object_get(result, "pages"), i, page)
-    {
+    json_array_foreach(json_object_get(result, "pages"), i, page) {
         if (i > 0)
             fputs("\f", stdout);
         puts(json_string_value(json_object_get(page, "text")));

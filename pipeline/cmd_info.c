@@ -25,7 +25,8 @@ static int list_schemas(dp_app *app, char **dirs)
     json_array_foreach(list, i, row) {
         const char *title = json_string_value(json_object_get(row, "title"));
         printf("%-12s %-4s %s\n", json_string_value(json_object_get(row, "name")),
-               json_string_value(json_object_get(row, "version")), title != NULL ? title : "");
+               json_string_value(json_object_get(row, "version")),
+               title != NULL ? title : "");
     }
     json_decref(list);
     return DP_EXIT_OK;
@@ -42,7 +43,8 @@ int dp_cmd_schema(dp_app *app, int argc, char **argv)
         return DP_EXIT_USAGE;
     }
     g_autoptr(GError) error = NULL;
-    g_autoptr(dx_schema) schema = dx_schema_load(argv[2], (const char *const *)dirs, &error);
+    g_autoptr(dx_schema) schema =
+        dx_schema_load(argv[2], (const char *const *)dirs, &error);
     if (schema == NULL) {
         dp_message(app, "error", "schema %s: %s", argv[2], error->message);
         return DP_EXIT_CONFIG;
@@ -50,7 +52,8 @@ int dp_cmd_schema(dp_app *app, int argc, char **argv)
     if (is_show)
         print_json((json_t *)dx_schema_json(schema));
     else
-        printf("%s: ok, %s version %s\n", argv[2], dx_schema_name(schema), dx_schema_version(schema));
+        printf("%s: ok, %s version %s\n", argv[2], dx_schema_name(schema),
+               dx_schema_version(schema));
     return DP_EXIT_OK;
 }
 
@@ -59,16 +62,16 @@ static json_t *model_facts(const vl_model_info *info)
     json_t *facts = json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:b}", "name",
         info->name, "sha256", info->sha256, "family", info->family, "parameters",
-        (json_int_t)info->parameters, "weight_bytes", (json_int_t)info->weight_bytes, "compute",
-        info->compute, "kernels", info->kernels, "blas", info->blas, "layers",
+        (json_int_t)info->parameters, "weight_bytes", (json_int_t)info->weight_bytes,
+        "compute", info->compute, "kernels", info->kernels, "blas", info->blas, "layers",
         (int)info->layers, "hidden", (int)info->hidden, "vocab", (int)info->vocab, "tile",
         (int)info->tile, "context_max", (int)info->context_max, "text_head",
         (int)info->has_text_head);
-    json_t *decoder = json_pack(
-        "{s:s, s:i, s:i, s:I, s:I}", "attention", info->attention, "experts",
-        (int)info->experts, "experts_used", (int)info->experts_used, "parameters_token",
-        (json_int_t)info->parameters_token, "cache_bytes_token",
-        (json_int_t)info->cache_token_bytes);
+    json_t *decoder =
+        json_pack("{s:s, s:i, s:i, s:I, s:I}", "attention", info->attention, "experts",
+                  (int)info->experts, "experts_used", (int)info->experts_used,
+                  "parameters_token", (json_int_t)info->parameters_token,
+                  "cache_bytes_token", (json_int_t)info->cache_token_bytes);
     json_object_update(facts, decoder);
     json_decref(decoder);
     return facts;

@@ -218,8 +218,7 @@ static void print_conditions(const json_t *conditions, int indent)
 {
     gsize i;
     json_t *row;
-    json_array_foreach(conditions, i, row)
-    {
+    json_array_foreach(conditions, i, row) {
         const char *found = json_string_value(json_object_get(row, "found"));
         printf("%*s%s %s", indent, "",
                json_is_true(json_object_get(row, "holds")) ? "+" : "-",
@@ -235,8 +234,7 @@ static void print_trace(const char *file, const json_t *trace)
     printf("%s\n", file);
     gsize i;
     json_t *row;
-    json_array_foreach(trace, i, row)
-    {
+    json_array_foreach(trace, i, row) {
         gboolean is_taken = json_is_true(json_object_get(row, "taken"));
         gboolean matched = json_is_true(json_object_get(row, "matched"));
         printf("  %s: %s\n", json_string_value(json_object_get(row, "rule")),
@@ -292,8 +290,7 @@ static gboolean show_subject(route_run *r, const char *file, const subject *s,
         print_trace(file, trace);
     gsize i;
     json_t *planned;
-    json_array_foreach(plan, i, planned)
-    {
+    json_array_foreach(plan, i, planned) {
         g_autofree char *text = dp_action_describe(planned);
         if (r->is_explaining)
             printf("  -> %s\n", text);
@@ -467,8 +464,7 @@ static int run_tests(route_run *r)
     json_t *report = dp_routes_test(r->routes);
     gsize i, failed = 0;
     json_t *row;
-    json_array_foreach(report, i, row)
-    {
+    json_array_foreach(report, i, row) {
         gboolean passed = json_is_true(json_object_get(row, "passed"));
         const char *text = json_string_value(json_object_get(row, "text"));
         printf("%s %s%s%s\n", passed ? "ok    " : "not ok",

@@ -13,7 +13,7 @@
 #include <assert.h>
 #include <string.h>
 
-G_DEFINE_QUARK(dp - config - error - quark, dp_config_error)
+G_DEFINE_QUARK(dp_config_error, dp_config_error)
 
 enum { PROFILES_MAX = 256, SUBFOLDERS_MAX = 256, LIST_MAX = 256 };
 #define DAY 86400.0
@@ -322,8 +322,7 @@ static char **texts_of(const loader *l, const json_t *object, const char *key,
         return NULL;
     GPtrArray *out = g_ptr_array_new();
     gsize i;
-    json_array_foreach((json_t *)list, i, item)
-    {
+    json_array_foreach((json_t *)list, i, item) {
         const char *text = json_string_value(item);
         g_ptr_array_add(out, is_path ? absolute(l, text) : g_strdup(text));
     }
@@ -458,8 +457,7 @@ static void read_subfolders(loader *l, dp_folder_config *f, const json_t *object
 {
     const char *name;
     json_t *value;
-    json_object_foreach(json_object_get(object, "subfolders"), name, value)
-    {
+    json_object_foreach(json_object_get(object, "subfolders"), name, value) {
         g_autofree char *at = g_strdup_printf("%s/subfolders/%s", pointer, name);
         dp_subfolder *sub = g_new0(dp_subfolder, 1);
         sub->name = g_strdup(name);
@@ -601,7 +599,8 @@ static void read_root(loader *l)
     c->routes = json_object_get(t, "routes");
 }
 
-static void report_route(void *user, const char *pointer, gboolean at_key, const char *text)
+static void report_route(void *user, const char *pointer, gboolean at_key,
+                         const char *text)
 {
     g_autofree char *whole = g_strconcat("/routes", pointer, NULL);
     add_problem(user, whole, at_key, text);

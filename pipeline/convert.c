@@ -53,8 +53,9 @@ static const json_t *at(const json_t *node, const char *path)
 {
     g_auto(GStrv) parts = g_strsplit(path, ".", -1);
     for (char **part = parts; *part != NULL && node != NULL; part++)
-        node = json_is_array(node) ? json_array_get(node, (gsize)g_ascii_strtoull(*part, NULL, 10))
-                                   : json_object_get(node, *part);
+        node = json_is_array(node)
+                   ? json_array_get(node, (gsize)g_ascii_strtoull(*part, NULL, 10))
+                   : json_object_get(node, *part);
     return node;
 }
 
@@ -94,7 +95,8 @@ static double least_confidence(const json_t *node)
     if (is_leaf(node)) {
         const json_t *c = json_object_get(node, "confidence");
         return json_is_number(c) && !json_is_null(json_object_get(node, "value"))
-                   ? json_number_value(c) : 1;
+                   ? json_number_value(c)
+                   : 1;
     }
     const char *key;
     json_t *child;
@@ -126,7 +128,8 @@ char *dp_csv_line(const json_t *result)
         dp_csv_cell(line, text != NULL ? text : "");
     }
     const char *status = json_string_value(json_object_get(result, "status"));
-    g_string_append_printf(line, ",%s,%.3f,", status != NULL ? status : "", least_confidence(fields));
+    g_string_append_printf(line, ",%s,%.3f,", status != NULL ? status : "",
+                           least_confidence(fields));
     g_autoptr(GString) failed = g_string_new(NULL);
     gsize i;
     json_t *check;

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-G_DEFINE_QUARK(dp - job - error, dp_job_error)
+G_DEFINE_QUARK(dp_job_error, dp_job_error)
 
 /* What --auto chooses from; the last stands for every other class. */
 static const char *const auto_schemas[] = { "invoice", "receipt", "form" };

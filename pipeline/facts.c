@@ -304,8 +304,7 @@ static void check_list(checker *c, const dp_facts *f, const json_t *node, const 
     each.min = 0;
     each.max = f->kind == DP_KIND_DURATIONS ? 30 * 86400.0 : 0;
     const json_t *item;
-    json_array_foreach((json_t *)node, i, item)
-    {
+    json_array_foreach((json_t *)node, i, item) {
         g_autofree char *here = g_strdup_printf("%s/%zu", at, i);
         if (f->kind == DP_KIND_OBJECTS)
             check_object(c, f->object, item, here);
@@ -324,8 +323,7 @@ static void check_map(checker *c, const dp_facts *f, const json_t *node, const c
         complain(c, at, FALSE, "%zu entries, limit %g", json_object_size(node), f->max);
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)node, key, value)
-    {
+    json_object_foreach((json_t *)node, key, value) {
         g_autofree char *here = child(at, key);
         check_object(c, f->object, value, here);
     }
@@ -385,8 +383,7 @@ static void check_object(checker *c, const dp_facts *facts, const json_t *object
     }
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)object, key, value)
-    {
+    json_object_foreach((json_t *)object, key, value) {
         g_autofree char *here = child(at, key);
         const dp_facts *f = find(facts, key);
         if (f == NULL)

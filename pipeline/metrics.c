@@ -79,9 +79,10 @@ static void journal_metrics(GString *out, const dp_counts *counts, const json_t 
            "Documents that failed or are quarantined, by reason.");
     const char *code;
     json_t *count;
-    json_object_foreach((json_t *)reasons, code, count) g_string_append_printf(
-        out, "docvl_failures{reason=\"%s\"} %" JSON_INTEGER_FORMAT "\n", code,
-        json_integer_value(count));
+    json_object_foreach((json_t *)reasons, code, count)
+        g_string_append_printf(out,
+                               "docvl_failures{reason=\"%s\"} %" JSON_INTEGER_FORMAT "\n",
+                               code, json_integer_value(count));
     whole(out, "actions_open", "gauge", "Actions of routing that are not done.",
           counts->actions_open);
     gint64 age = counts->oldest_at > 0 ? g_get_real_time() / 1000 - counts->oldest_at : 0;

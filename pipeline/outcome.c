@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-G_DEFINE_QUARK(dp - io - error, dp_io_error)
+G_DEFINE_QUARK(dp_io_error, dp_io_error)
 
 gboolean dp_fail_errno(GError **error, const char *what, const char *path)
 {

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-G_DEFINE_QUARK(dp - queue - error, dp_queue_error)
+G_DEFINE_QUARK(dp_queue_error, dp_queue_error)
 
 /* ---- states ------------------------------------------------------------------------ */
 

@@ -27,7 +27,12 @@ typedef enum dp_render_code {
     DP_RENDER_INTERNAL,       /* a broken reply; cannot happen with our own worker */
 } dp_render_code;
 
-typedef enum dp_file_kind { DP_FILE_PDF, DP_FILE_TIFF, DP_FILE_PNG, DP_FILE_JPEG } dp_file_kind;
+typedef enum dp_file_kind {
+    DP_FILE_PDF,
+    DP_FILE_TIFF,
+    DP_FILE_PNG,
+    DP_FILE_JPEG
+} dp_file_kind;
 
 /* Defaults of the limits below. */
 #define DP_PAGES_MAX      500u
@@ -53,8 +58,9 @@ typedef struct dp_render_limits {
 
 typedef struct dp_render_opts {
     dp_render_limits limits;
-    const char *const *passwords; /* NULL-terminated, tried in order after the empty one */
-    const char *worker;           /* path of docvl-render; NULL: the installed one */
+    const char *const
+        *passwords;     /* NULL-terminated, tried in order after the empty one */
+    const char *worker; /* path of docvl-render; NULL: the installed one */
 } dp_render_opts;
 
 /* The program that would be started: `worker` if not NULL, $DOCVL_RENDER, beside our own
@@ -75,20 +81,21 @@ typedef struct dp_document_info {
     const char *mime;
     uint32_t page_count;
     uint32_t attachment_count;
-    uint32_t field_count;     /* AcroForm fields with a value */
-    gboolean is_encrypted;    /* a password or the empty one opened it */
+    uint32_t field_count;  /* AcroForm fields with a value */
+    gboolean is_encrypted; /* a password or the empty one opened it */
     uint64_t bytes;
-    char sha256[65];          /* of the file's bytes, lower-case hex */
+    char sha256[65]; /* of the file's bytes, lower-case hex */
 } dp_document_info;
 const dp_document_info *dp_document_get_info(const dp_document *document);
 
 typedef struct dp_page_info {
-    double width_pt, height_pt; /* crop box, after rotation; images: from their resolution,
+    double width_pt,
+        height_pt; /* crop box, after rotation; images: from their resolution,
                                    72 per inch where it is missing or absurd */
     uint32_t width_px, height_px; /* images: native size after orientation; PDF: 0 */
-    double scan_dpi;            /* PDF page that is one picture: its resolution; else 0 */
-    gboolean has_text;          /* PDF: a text layer with at least one visible word */
-    gboolean is_text_hidden;    /* its words are drawn invisibly (an OCR layer) */
+    double scan_dpi;         /* PDF page that is one picture: its resolution; else 0 */
+    gboolean has_text;       /* PDF: a text layer with at least one visible word */
+    gboolean is_text_hidden; /* its words are drawn invisibly (an OCR layer) */
 } dp_page_info;
 gboolean dp_document_page_info(dp_document *document, uint32_t page_index,
                                dp_page_info *info, GError **error);
@@ -99,7 +106,8 @@ typedef struct dp_pixels {
     uint32_t width, height, channels; /* 1 grey or 3 RGB */
     size_t row_bytes;
     gsize map_bytes;
-    gboolean is_damaged; /* a picture of which a part could not be decoded (white or grey) */
+    gboolean
+        is_damaged; /* a picture of which a part could not be decoded (white or grey) */
 } dp_pixels;
 
 /* Render a page.  PDF: exactly width x height pixels (the caller keeps the aspect);
@@ -127,10 +135,10 @@ GBytes *dp_document_attachment(dp_document *document, uint32_t index, char **nam
 
 /* A filled form field of a PDF. */
 typedef struct dp_render_field {
-    char *name, *value;       /* check boxes and radio buttons: "checked" or "unchecked" */
-    gboolean is_choice;       /* check box or radio button */
+    char *name, *value; /* check boxes and radio buttons: "checked" or "unchecked" */
+    gboolean is_choice; /* check box or radio button */
     uint32_t page_index;
-    double x0, y0, x1, y1;    /* fractions of the page */
+    double x0, y0, x1, y1; /* fractions of the page */
 } dp_render_field;
 GArray *dp_document_fields(dp_document *document, GError **error);
 

@@ -140,8 +140,7 @@ static json_t *compile_actions(checker *c, const json_t *list, const char *at)
         note_report(c, at, FALSE, "a list of actions is expected");
     if (json_array_size(list) > DP_RULE_ACTIONS_MAX)
         note_report(c, at, FALSE, "more than 32 actions");
-    json_array_foreach(list, i, action)
-    {
+    json_array_foreach(list, i, action) {
         g_autofree char *here = g_strdup_printf("%s/%zu", at, i);
         json_t *whole = dp_action_check(action, here, note_report, c);
         if (whole != NULL)
@@ -187,8 +186,7 @@ static void compile_rules(checker *c, dp_routes *r, const json_t *list)
         note_report(c, "/rules", FALSE, "more than 200 rules");
     gsize i;
     json_t *value;
-    json_array_foreach(list, i, value)
-    {
+    json_array_foreach(list, i, value) {
         g_autofree char *at = g_strdup_printf("/rules/%zu", i);
         g_autofree char *when_at = g_strconcat(at, "/when", NULL);
         g_autofree char *name_at = g_strconcat(at, "/name", NULL);
@@ -299,11 +297,10 @@ static void mark_taken(json_t *trace, const dp_rule *rule)
 {
     gsize i;
     json_t *row;
-    json_array_foreach(trace, i,
-                       row) if (rule != NULL &&
-                                g_strcmp0(json_string_value(json_object_get(row, "rule")),
-                                          rule->name) == 0)
-        json_object_set_new(row, "taken", json_true());
+    json_array_foreach(trace, i, row)
+        if (rule != NULL &&
+            g_strcmp0(json_string_value(json_object_get(row, "rule")), rule->name) == 0)
+            json_object_set_new(row, "taken", json_true());
 }
 
 const dp_rule *dp_routes_match(const dp_routes *r, const dp_route_facts *facts,
@@ -345,8 +342,7 @@ json_t *dp_routes_plan(const dp_routes *r, const dp_rule *rule,
     json_t *plan = json_array(), *priority = NULL;
     gsize i;
     json_t *action;
-    json_array_foreach(rule->actions, i, action)
-    {
+    json_array_foreach(rule->actions, i, action) {
         const char *kind = json_string_value(json_object_get(action, "kind"));
         if (strcmp(kind, "priority") == 0) { /* it stands in what comes behind it */
             priority = json_object_get(action, "priority");
@@ -384,8 +380,7 @@ static json_t *nest(const json_t *flat)
     json_t *out = json_object();
     const char *path;
     json_t *value;
-    json_object_foreach((json_t *)flat, path, value)
-    {
+    json_object_foreach((json_t *)flat, path, value) {
         g_auto(GStrv) names = g_strsplit(path, ".", DP_PATH_DEPTH_MAX);
         json_t *node = out;
         guint last = g_strv_length(names);
@@ -423,8 +418,9 @@ static json_t *example_result(const json_t *excerpt)
         json_t *list = json_array();
         const char *id;
         json_t *value;
-        json_object_foreach(checks, id, value) json_array_append_new(
-            list, json_pack("{s:s, s:O}", "id", id, "result", value));
+        json_object_foreach(checks, id, value)
+            json_array_append_new(list,
+                                  json_pack("{s:s, s:O}", "id", id, "result", value));
         json_object_set_new(result, "checks", list);
     }
     return result;
@@ -436,8 +432,7 @@ static char *compare_targets(const dp_routes *r, const json_t *plan,
 {
     gsize count = 0, i;
     json_t *planned;
-    json_array_foreach(plan, i, planned)
-    {
+    json_array_foreach(plan, i, planned) {
         const char *target = dp_action_target(planned);
         if (target == NULL)
             continue;
@@ -493,8 +488,7 @@ json_t *dp_routes_test(const dp_routes *r)
     json_t *report = json_array();
     gsize i;
     json_t *example;
-    json_array_foreach(r->tests, i, example)
-    {
+    json_array_foreach(r->tests, i, example) {
         const char *name = json_string_value(json_object_get(example, "name"));
         g_autofree char *number = g_strdup_printf("test %zu", i + 1);
         g_autofree char *wrong = run_example(r, example);

@@ -88,7 +88,8 @@ static GPtrArray *step(GPtrArray *from, const char *name, gboolean is_each)
         gsize k;
         json_t *element;
         if (is_each) {
-            json_array_foreach(child, k, element) take_node(to, element);
+            json_array_foreach(child, k, element)
+                take_node(to, element);
         } else {
             take_node(to, child);
         }
@@ -204,8 +205,9 @@ double dp_confidence_least(const json_t *node)
     const char *key;
     json_t *child;
     gsize i;
-    json_object_foreach((json_t *)node, key, child) least =
-        MIN(least, dp_confidence_least(child));
-    json_array_foreach(node, i, child) least = MIN(least, dp_confidence_least(child));
+    json_object_foreach((json_t *)node, key, child)
+        least = MIN(least, dp_confidence_least(child));
+    json_array_foreach(node, i, child)
+        least = MIN(least, dp_confidence_least(child));
     return least;
 }

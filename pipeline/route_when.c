@@ -171,8 +171,10 @@ static void check_list(compiler *c, const json_t *list, const char *at)
                  DP_WHEN_WORDS_MAX);
     gsize i;
     json_t *value;
-    json_array_foreach(list, i, value) if (!is_scalar(value)) complain(
-        c, at, FALSE, "value %zu of the list is no text, number or yes/no", i + 1);
+    json_array_foreach(list, i, value)
+        if (!is_scalar(value))
+            complain(c, at, FALSE, "value %zu of the list is no text, number or yes/no",
+                     i + 1);
 }
 
 static void compile_regex(compiler *c, test *t, const char *at)
@@ -268,8 +270,7 @@ static void compile_tests(compiler *c, dp_when *n, const json_t *value, guint op
             known[count++] = op_names[k];
     const char *key;
     json_t *child;
-    json_object_foreach((json_t *)value, key, child)
-    {
+    json_object_foreach((json_t *)value, key, child) {
         g_autofree char *here = below(at, key);
         guint op = 0;
         while (op < OP_COUNT && strcmp(op_names[op], key) != 0)
@@ -301,8 +302,7 @@ static char **compile_words(compiler *c, const json_t *value, const char *at)
         check_list(c, value, at);
     gsize i;
     json_t *word;
-    json_array_foreach(value, i, word)
-    {
+    json_array_foreach(value, i, word) {
         if (!json_is_string(word))
             complain(c, at, FALSE, "a text or a list of texts is expected");
         else
@@ -320,8 +320,7 @@ static void add_fields(compiler *c, dp_when *group, const json_t *fields, const 
     }
     const char *path;
     json_t *value;
-    json_object_foreach((json_t *)fields, path, value)
-    {
+    json_object_foreach((json_t *)fields, path, value) {
         g_autofree char *here = below(at, path);
         const char *fault = dp_route_path_fault(path);
         if (fault != NULL)
@@ -345,8 +344,7 @@ static void add_checks(compiler *c, dp_when *group, const json_t *value, const c
     }
     const char *key;
     json_t *child;
-    json_object_foreach((json_t *)value, key, child)
-    {
+    json_object_foreach((json_t *)value, key, child) {
         g_autofree char *here = below(at, key);
         gboolean yes;
         if (strcmp(key, "passed") == 0)
@@ -384,8 +382,7 @@ static void add_groups(compiler *c, dp_when *group, const char *key, const json_
         complain(c, at, FALSE, "a list of conditions is expected, not empty");
     gsize i;
     json_t *child;
-    json_array_foreach(value, i, child)
-    {
+    json_array_foreach(value, i, child) {
         g_autofree char *here = g_strdup_printf("%s/%zu", at, i);
         g_ptr_array_add(n->children, compile_group(c, child, here, depth + 1));
     }
@@ -449,8 +446,7 @@ static dp_when *compile_group(compiler *c, const json_t *when, const char *at,
     }
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)when, key, value)
-    {
+    json_object_foreach((json_t *)when, key, value) {
         g_autofree char *here = below(at, key);
         compile_key(c, group, key, value, here, depth);
     }
@@ -547,8 +543,9 @@ static gboolean is_listed(const test *t, const char *text, gboolean is_case_igno
 {
     gsize i;
     json_t *value;
-    json_array_foreach(t->value, i,
-                       value) if (equals(value, text, is_case_ignored)) return TRUE;
+    json_array_foreach(t->value, i, value)
+        if (equals(value, text, is_case_ignored))
+            return TRUE;
     return FALSE;
 }
 
@@ -690,8 +687,7 @@ static const char *check_result(const dp_route_facts *facts, const char *id,
     const char *seen = NULL;
     gsize i;
     json_t *check;
-    json_array_foreach(json_object_get(facts->result, "checks"), i, check)
-    {
+    json_array_foreach(json_object_get(facts->result, "checks"), i, check) {
         const char *result = json_string_value(json_object_get(check, "result"));
         gboolean is_failed = g_strcmp0(result, "fail") == 0;
         *any_failed |= is_failed;

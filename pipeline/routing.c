@@ -52,8 +52,7 @@ static GPtrArray *plan_rows(const dp_doc *doc, const json_t *plan, GError **erro
         g_ptr_array_new_with_free_func((GDestroyNotify)dp_action_free);
     gsize i;
     json_t *planned;
-    json_array_foreach(plan, i, planned)
-    {
+    json_array_foreach(plan, i, planned) {
         char *dump = json_dumps(planned, JSON_COMPACT);
         dp_action *row = g_new0(dp_action, 1);
         row->index = (guint)i;

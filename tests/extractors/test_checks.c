@@ -18,32 +18,44 @@ static json_t *parse(const char *text)
 }
 
 static const char values_text[] =
-    "{\"invoice_number\":\"RE-7\",\"issue_date\":\"2024-05-31\",\"due_date\":\"2024-06-14\","
-    "\"payment\":{\"net_days\":14},\"seller\":{\"name\":\"A GmbH\"},\"buyer\":{\"name\":\"B SA\"},"
-    "\"lines\":[{\"kind\":\"item\",\"quantity\":\"2\",\"unit_price\":\"100.00\",\"net_amount\":\"200.00\"},"
+    "{\"invoice_number\":\"RE-7\",\"issue_date\":\"2024-05-31\",\"due_date\":\"2024-06-"
+    "14\","
+    "\"payment\":{\"net_days\":14},\"seller\":{\"name\":\"A "
+    "GmbH\"},\"buyer\":{\"name\":\"B SA\"},"
+    "\"lines\":[{\"kind\":\"item\",\"quantity\":\"2\",\"unit_price\":\"100.00\",\"net_"
+    "amount\":\"200.00\"},"
     "{\"quantity\":\"3\",\"unit_price\":\"50.00\",\"net_amount\":\"150.00\"},"
     "{\"kind\":\"subtotal\",\"net_amount\":\"350.00\"}],"
     "\"allowances\":[{\"amount\":\"10.00\"}],\"surcharges\":[],"
-    "\"taxes\":[{\"rate\":\"19\",\"taxable_amount\":\"340.00\",\"tax_amount\":\"64.60\"}],"
-    "\"totals\":{\"line_total\":\"350.00\",\"allowance_total\":\"10.00\",\"net_total\":\"340.00\","
-    "\"tax_total\":\"64.60\",\"gross_total\":{\"value\":\"404.60\",\"page\":1},\"paid\":\"100.00\","
+    "\"taxes\":[{\"rate\":\"19\",\"taxable_amount\":\"340.00\",\"tax_amount\":\"64.60\"}]"
+    ","
+    "\"totals\":{\"line_total\":\"350.00\",\"allowance_total\":\"10.00\",\"net_total\":"
+    "\"340.00\","
+    "\"tax_total\":\"64.60\",\"gross_total\":{\"value\":\"404.60\",\"page\":1},\"paid\":"
+    "\"100.00\","
     "\"rounding\":null,\"amount_due\":\"304.60\"}}";
 
-#define LINE_TOLERANCE                                                                     \
-    "if(decimals(lines[].quantity) + max(decimals(lines[].unit_price), 2) <= 2, 0, 0.02)"
+#define LINE_TOLERANCE                                                                   \
+    "if(decimals(lines[].quantity) + max(decimals(lines[].unit_price), 2) <= 2, 0, "     \
+    "0.02)"
 
 static const char schema_text[] =
     "{\"x-checks\":["
-    "{\"id\":\"L-1\",\"expr\":\"lines[].net_amount == lines[].quantity * lines[].unit_price\","
+    "{\"id\":\"L-1\",\"expr\":\"lines[].net_amount == lines[].quantity * "
+    "lines[].unit_price\","
     "\"tolerance\":\"" LINE_TOLERANCE "\"},"
-    "{\"id\":\"A-1\",\"expr\":\"totals.line_total == sum(lines[kind != subtotal|transfer|text]."
+    "{\"id\":\"A-1\",\"expr\":\"totals.line_total == sum(lines[kind != "
+    "subtotal|transfer|text]."
     "net_amount)\"},"
-    "{\"id\":\"A-2\",\"expr\":\"(totals.allowance_total ?? 0) == sum(allowances[].amount)\"},"
+    "{\"id\":\"A-2\",\"expr\":\"(totals.allowance_total ?? 0) == "
+    "sum(allowances[].amount)\"},"
     "{\"id\":\"A-4\",\"expr\":\"totals.net_total == totals.line_total - "
     "(totals.allowance_total ?? 0) + (totals.charge_total ?? 0)\"},"
     "{\"id\":\"A-5\",\"expr\":\"totals.tax_total == sum(taxes[].tax_amount)\"},"
-    "{\"id\":\"A-6\",\"expr\":\"totals.gross_total == totals.net_total + totals.tax_total\"},"
-    "{\"id\":\"A-7\",\"expr\":\"totals.amount_due == totals.gross_total - (totals.paid ?? 0) "
+    "{\"id\":\"A-6\",\"expr\":\"totals.gross_total == totals.net_total + "
+    "totals.tax_total\"},"
+    "{\"id\":\"A-7\",\"expr\":\"totals.amount_due == totals.gross_total - (totals.paid "
+    "?? 0) "
     "+ (totals.rounding ?? 0)\"},"
     "{\"id\":\"A-9\",\"expr\":\"sum(taxes[].taxable_amount) == totals.net_total\"},"
     "{\"id\":\"T-1\",\"expr\":\"taxes[].tax_amount == round(taxes[].taxable_amount * "
@@ -73,6 +85,7 @@ static void test_expressions(void)
     static const struct {
         const char *expr, *tolerance, *result;
     } cases[] = {
+        /* clang-format off */
         { "1 + 2 * 3 == 7", NULL, "pass" },
         { "(1 + 2) * 3 == 9", NULL, "pass" },
         { "10 - 4 - 3 == 3", NULL, "pass" },
@@ -116,6 +129,7 @@ static void test_expressions(void)
         { "valid_iban(payment.accounts[].iban)", NULL, "skip" },
         { "required(invoice_number, issue_date, totals.gross_total)", NULL, "pass" },
         { "required(invoice_number, totals.rounding, issue_date)", NULL, "fail" },
+        /* clang-format on */
     };
     json_t *values = parse(values_text);
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -136,6 +150,7 @@ static void test_errors(void)
     static const struct {
         const char *expr, *text;
     } cases[] = {
+        /* clang-format off */
         { "1 +", "check X: a value is missing at character 4" },
         { "(1", "check X: ')' is missing at character 3" },
         { "valid_nope(a)", "check X: unknown function at character 12" },
@@ -153,6 +168,7 @@ static void test_errors(void)
         { "a. == 1", "check X: a name is missing at character 3" },
         { "$", "check X: unexpected character at character 1" },
         { "", "check X: a value is missing at character 1" },
+        /* clang-format on */
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GError) error = NULL;
@@ -207,8 +223,9 @@ static json_t *leaf_holder(json_t *values, const char *path, const char **name)
     const char *slash;
     while ((slash = strchr(path, '/')) != NULL) {
         g_autofree char *part = g_strndup(path, (gsize)(slash - path));
-        at = json_is_array(at) ? json_array_get(at, (size_t)g_ascii_strtoull(part, NULL, 10))
-                               : json_object_get(at, part);
+        at = json_is_array(at)
+                 ? json_array_get(at, (size_t)g_ascii_strtoull(part, NULL, 10))
+                 : json_object_get(at, part);
         path = slash + 1;
     }
     *name = path;
@@ -219,10 +236,11 @@ static json_t *leaf_holder(json_t *values, const char *path, const char **name)
 static void test_worked_example(void)
 {
     static const char *const fields[] = {
-        "lines/0/quantity", "lines/0/unit_price", "lines/0/net_amount", "lines/1/quantity",
-        "lines/1/unit_price", "lines/1/net_amount", "allowances/0/amount", "taxes/0/tax_amount",
-        "taxes/0/taxable_amount", "totals/line_total", "totals/allowance_total",
-        "totals/net_total", "totals/tax_total", "totals/gross_total/value", "totals/paid",
+        "lines/0/quantity",    "lines/0/unit_price",       "lines/0/net_amount",
+        "lines/1/quantity",    "lines/1/unit_price",       "lines/1/net_amount",
+        "allowances/0/amount", "taxes/0/tax_amount",       "taxes/0/taxable_amount",
+        "totals/line_total",   "totals/allowance_total",   "totals/net_total",
+        "totals/tax_total",    "totals/gross_total/value", "totals/paid",
         "totals/amount_due",
     };
     json_t *schema = parse(schema_text);
@@ -237,7 +255,8 @@ static void test_worked_example(void)
     for (gsize f = 0; f < G_N_ELEMENTS(fields); f++) {
         const char *name;
         json_t *holder = leaf_holder(good, fields[f], &name);
-        g_autofree char *text = g_strdup(json_string_value(json_object_get(holder, name)));
+        g_autofree char *text =
+            g_strdup(json_string_value(json_object_get(holder, name)));
         g_assert_nonnull(text);
         for (gsize k = 0; text[k] != 0; k++) {
             for (char d = '0'; d <= '9' && text[k] != '.'; d++) {
@@ -273,10 +292,11 @@ static void test_report(void)
     json_t *results = run_checks(schema, values);
     json_t *first = json_array_get(results, 0);
     g_autofree char *text = json_dumps(first, JSON_COMPACT);
-    g_assert_cmpstr(text, ==,
-                    "{\"id\":\"L-1\",\"result\":\"fail\",\"lhs\":\"151\",\"rhs\":\"150\","
-                    "\"tolerance\":\"0\",\"fields\":[\"lines[1].net_amount\","
-                    "\"lines[1].quantity\",\"lines[1].unit_price\"],\"severity\":\"error\"}");
+    g_assert_cmpstr(
+        text, ==,
+        "{\"id\":\"L-1\",\"result\":\"fail\",\"lhs\":\"151\",\"rhs\":\"150\","
+        "\"tolerance\":\"0\",\"fields\":[\"lines[1].net_amount\","
+        "\"lines[1].quantity\",\"lines[1].unit_price\"],\"severity\":\"error\"}");
     json_decref(results);
     json_decref(values);
     json_decref(schema);
@@ -287,6 +307,7 @@ static void test_kinds(void)
     static const struct {
         const char *kind, *value, *id, *result;
     } cases[] = {
+        /* clang-format off */
         { "iban", "DE89370400440532013000", "B-1", "pass" },
         { "iban", "DE89370400440532013001", "B-1", "fail" },
         { "bic", "COBADEFFXXX", "B-2", "pass" },
@@ -307,6 +328,7 @@ static void test_kinds(void)
         { "date", "2026-06-17", "D-1", "fail" },
         { "date", "2023-02-29", "D-1", "fail" },
         { "text", "DE13669597", "V-1", NULL },
+        /* clang-format on */
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("case: %s %s", cases[i].kind, cases[i].value);
@@ -326,6 +348,7 @@ static void test_dates_required(void)
     static const struct {
         const char *values, *id, *result;
     } cases[] = {
+        /* clang-format off */
         { "{\"issue_date\":\"2024-06-16\"}", "D-2", "pass" },
         { "{\"issue_date\":\"2024-06-17\"}", "D-2", "fail" },
         { "{\"issue_date\":\"2024-06-01\",\"due_date\":\"2024-05-31\"}", "D-3", "fail" },
@@ -335,9 +358,11 @@ static void test_dates_required(void)
         { "{\"total\":\"1\",\"a\":{\"b\":\"x\"}}", "Q", "pass" },
         { "{\"total\":null,\"a\":{\"b\":\"x\"}}", "Q", "fail" },
         { "{\"total\":\"1\",\"a\":{\"b\":null}}", "Q", "fail" },
+        /* clang-format on */
     };
-    json_t *schema = parse("{\"required\":[\"total\"],\"properties\":{\"a\":{\"x-required\":"
-                           "[\"b\"],\"properties\":{\"b\":{}}}}}");
+    json_t *schema =
+        parse("{\"required\":[\"total\"],\"properties\":{\"a\":{\"x-required\":"
+              "[\"b\"],\"properties\":{\"b\":{}}}}}");
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("case: %s", cases[i].values);
         json_t *values = parse(cases[i].values);
@@ -346,7 +371,8 @@ static void test_dates_required(void)
         size_t k;
         json_t *entry;
         json_array_foreach(results, k, entry)
-            if (strcmp(json_string_value(json_object_get(entry, "id")), cases[i].id) == 0 &&
+            if (strcmp(json_string_value(json_object_get(entry, "id")), cases[i].id) ==
+                    0 &&
                 strcmp(json_string_value(json_object_get(entry, "result")), "fail") == 0)
                 worst = "fail";
         g_assert_cmpstr(worst, ==, cases[i].result);

@@ -7,63 +7,111 @@
 
 #include "checks.h"
 
-#define PARTY(n, city)                                                                     \
-    "<r:Name>" n "</r:Name><r:PostalTradeAddress><r:PostcodeCode>10115</r:PostcodeCode>"     \
-    "<r:LineOne>Weg 1</r:LineOne><r:CityName>" city "</r:CityName><r:CountryID>DE</r:CountryID>" \
+#define PARTY(n, city)                                                                   \
+    "<r:Name>" n "</r:Name><r:PostalTradeAddress><r:PostcodeCode>10115</r:PostcodeCode>" \
+    "<r:LineOne>Weg 1</r:LineOne><r:CityName>" city                                      \
+    "</r:CityName><r:CountryID>DE</r:CountryID>"                                         \
     "</r:PostalTradeAddress>"
 
 static const char cii[] =
-    "\xef\xbb\xbf<?xml version='1.0' encoding='UTF-8'?><rsm:CrossIndustryInvoice xmlns:rsm='a' "
+    "\xef\xbb\xbf<?xml version='1.0' encoding='UTF-8'?><rsm:CrossIndustryInvoice "
+    "xmlns:rsm='a' "
     "xmlns:r='b'><rsm:ExchangedDocument><r:ID>RE-7</r:ID><r:TypeCode>380</r:TypeCode>"
-    "<r:IssueDateTime><u:DateTimeString format='102'>20240531</u:DateTimeString></r:IssueDateTime>"
-    "</rsm:ExchangedDocument><rsm:SupplyChainTradeTransaction><r:IncludedSupplyChainTradeLineItem>"
-    "<r:AssociatedDocumentLineDocument><r:LineID>1</r:LineID></r:AssociatedDocumentLineDocument>"
+    "<r:IssueDateTime><u:DateTimeString "
+    "format='102'>20240531</u:DateTimeString></r:IssueDateTime>"
+    "</"
+    "rsm:ExchangedDocument><rsm:SupplyChainTradeTransaction><r:"
+    "IncludedSupplyChainTradeLineItem>"
+    "<r:AssociatedDocumentLineDocument><r:LineID>1</r:LineID></"
+    "r:AssociatedDocumentLineDocument>"
     "<r:SpecifiedTradeProduct><r:Name>Rad &amp; Achse</r:Name></r:SpecifiedTradeProduct>"
     "<r:SpecifiedLineTradeAgreement><r:GrossPriceProductTradePrice><r:ChargeAmount>12.00"
     "</r:ChargeAmount></r:GrossPriceProductTradePrice><r:NetPriceProductTradePrice>"
     "<r:ChargeAmount>10.5000</r:ChargeAmount></r:NetPriceProductTradePrice>"
-    "</r:SpecifiedLineTradeAgreement><r:SpecifiedLineTradeDelivery><r:BilledQuantity unitCode='H87'>"
-    "2.0000</r:BilledQuantity></r:SpecifiedLineTradeDelivery><r:SpecifiedLineTradeSettlement>"
-    "<r:ApplicableTradeTax><r:CategoryCode>S</r:CategoryCode><r:RateApplicablePercent>19.00"
+    "</r:SpecifiedLineTradeAgreement><r:SpecifiedLineTradeDelivery><r:BilledQuantity "
+    "unitCode='H87'>"
+    "2.0000</r:BilledQuantity></"
+    "r:SpecifiedLineTradeDelivery><r:SpecifiedLineTradeSettlement>"
+    "<r:ApplicableTradeTax><r:CategoryCode>S</"
+    "r:CategoryCode><r:RateApplicablePercent>19.00"
     "</r:RateApplicablePercent></r:ApplicableTradeTax>"
-    "<r:SpecifiedTradeSettlementLineMonetarySummation><r:LineTotalAmount>21.00</r:LineTotalAmount>"
+    "<r:SpecifiedTradeSettlementLineMonetarySummation><r:LineTotalAmount>21.00</"
+    "r:LineTotalAmount>"
     "</r:SpecifiedTradeSettlementLineMonetarySummation></r:SpecifiedLineTradeSettlement>"
-    "</r:IncludedSupplyChainTradeLineItem><r:ApplicableHeaderTradeAgreement><r:SellerTradeParty>"
-    PARTY("A GmbH", "Berlin")
-    "<r:SpecifiedTaxRegistration><r:ID schemeID='FC'>12/345</r:ID></r:SpecifiedTaxRegistration>"
-    "<r:SpecifiedTaxRegistration><r:ID schemeID='VA'>DE136695976</r:ID></r:SpecifiedTaxRegistration>"
-    "</r:SellerTradeParty><r:BuyerTradeParty><r:ID>K-9</r:ID>" PARTY("B AG", "Bonn")
-    "</r:BuyerTradeParty><r:BuyerOrderReferencedDocument><r:IssuerAssignedID>PO 4711"
-    "</r:IssuerAssignedID></r:BuyerOrderReferencedDocument></r:ApplicableHeaderTradeAgreement>"
-    "<r:ApplicableHeaderTradeDelivery><r:ActualDeliverySupplyChainEvent><r:OccurrenceDateTime>"
-    "<u:DateTimeString format='102'>20240530</u:DateTimeString></r:OccurrenceDateTime>"
-    "</r:ActualDeliverySupplyChainEvent></r:ApplicableHeaderTradeDelivery>"
-    "<r:ApplicableHeaderTradeSettlement><r:PaymentReference>RF18539007547034</r:PaymentReference>"
-    "<r:InvoiceCurrencyCode>EUR</r:InvoiceCurrencyCode><r:SpecifiedTradeSettlementPaymentMeans>"
-    "<r:TypeCode>58</r:TypeCode><r:PayeePartyCreditorFinancialAccount><r:IBANID>"
-    "DE89370400440532013000</r:IBANID></r:PayeePartyCreditorFinancialAccount>"
-    "<r:PayeeSpecifiedCreditorFinancialInstitution><r:BICID>COBADEFFXXX</r:BICID>"
-    "</r:PayeeSpecifiedCreditorFinancialInstitution></r:SpecifiedTradeSettlementPaymentMeans>"
-    "<r:ApplicableTradeTax><r:CalculatedAmount>3.99</r:CalculatedAmount><r:BasisAmount>21.00"
-    "</r:BasisAmount><r:CategoryCode>S</r:CategoryCode><r:RateApplicablePercent>19"
-    "</r:RateApplicablePercent></r:ApplicableTradeTax><r:SpecifiedTradePaymentTerms><r:Description>"
-    "14 Tage</r:Description><r:DueDateDateTime><u:DateTimeString format='102'>20240614"
-    "</u:DateTimeString></r:DueDateDateTime></r:SpecifiedTradePaymentTerms>"
-    "<r:SpecifiedTradeSettlementHeaderMonetarySummation><r:LineTotalAmount>21.00</r:LineTotalAmount>"
-    "<r:TaxBasisTotalAmount>21.00</r:TaxBasisTotalAmount><r:TaxTotalAmount currencyID='SEK'>40.00"
-    "</r:TaxTotalAmount><r:TaxTotalAmount currencyID='EUR'>3.99</r:TaxTotalAmount>"
-    "<r:GrandTotalAmount>24.99</r:GrandTotalAmount><r:TotalPrepaidAmount>0</r:TotalPrepaidAmount>"
-    "<r:DuePayableAmount>24.99</r:DuePayableAmount></r:SpecifiedTradeSettlementHeaderMonetarySummation>"
-    "</r:ApplicableHeaderTradeSettlement></rsm:SupplyChainTradeTransaction>"
-    "</rsm:CrossIndustryInvoice>";
+    "</"
+    "r:IncludedSupplyChainTradeLineItem><r:ApplicableHeaderTradeAgreement><r:"
+    "SellerTradeParty>" PARTY(
+        "A GmbH",
+        "Berlin") "<r:SpecifiedTaxRegistration><r:ID "
+                  "schemeID='FC'>12/345</r:ID></r:SpecifiedTaxRegistration>"
+                  "<r:SpecifiedTaxRegistration><r:ID "
+                  "schemeID='VA'>DE136695976</r:ID></r:SpecifiedTaxRegistration>"
+                  "</r:SellerTradeParty><r:BuyerTradeParty><r:ID>K-9</r:ID>" PARTY(
+                      "B AG",
+                      "Bonn") "</"
+                              "r:BuyerTradeParty><r:BuyerOrderReferencedDocument><r:"
+                              "IssuerAssignedID>PO 4711"
+                              "</r:IssuerAssignedID></r:BuyerOrderReferencedDocument></"
+                              "r:ApplicableHeaderTradeAgreement>"
+                              "<r:ApplicableHeaderTradeDelivery><r:"
+                              "ActualDeliverySupplyChainEvent><r:OccurrenceDateTime>"
+                              "<u:DateTimeString "
+                              "format='102'>20240530</u:DateTimeString></"
+                              "r:OccurrenceDateTime>"
+                              "</r:ActualDeliverySupplyChainEvent></"
+                              "r:ApplicableHeaderTradeDelivery>"
+                              "<r:ApplicableHeaderTradeSettlement><r:PaymentReference>"
+                              "RF18539007547034</r:PaymentReference>"
+                              "<r:InvoiceCurrencyCode>EUR</"
+                              "r:InvoiceCurrencyCode><r:"
+                              "SpecifiedTradeSettlementPaymentMeans>"
+                              "<r:TypeCode>58</"
+                              "r:TypeCode><r:PayeePartyCreditorFinancialAccount><r:"
+                              "IBANID>"
+                              "DE89370400440532013000</r:IBANID></"
+                              "r:PayeePartyCreditorFinancialAccount>"
+                              "<r:PayeeSpecifiedCreditorFinancialInstitution><r:BICID>"
+                              "COBADEFFXXX</r:BICID>"
+                              "</r:PayeeSpecifiedCreditorFinancialInstitution></"
+                              "r:SpecifiedTradeSettlementPaymentMeans>"
+                              "<r:ApplicableTradeTax><r:CalculatedAmount>3.99</"
+                              "r:CalculatedAmount><r:BasisAmount>21.00"
+                              "</r:BasisAmount><r:CategoryCode>S</"
+                              "r:CategoryCode><r:RateApplicablePercent>19"
+                              "</r:RateApplicablePercent></"
+                              "r:ApplicableTradeTax><r:SpecifiedTradePaymentTerms><r:"
+                              "Description>"
+                              "14 "
+                              "Tage</r:Description><r:DueDateDateTime><u:DateTimeString "
+                              "format='102'>20240614"
+                              "</u:DateTimeString></r:DueDateDateTime></"
+                              "r:SpecifiedTradePaymentTerms>"
+                              "<r:SpecifiedTradeSettlementHeaderMonetarySummation><r:"
+                              "LineTotalAmount>21.00</r:LineTotalAmount>"
+                              "<r:TaxBasisTotalAmount>21.00</"
+                              "r:TaxBasisTotalAmount><r:TaxTotalAmount "
+                              "currencyID='SEK'>40.00"
+                              "</r:TaxTotalAmount><r:TaxTotalAmount "
+                              "currencyID='EUR'>3.99</r:TaxTotalAmount>"
+                              "<r:GrandTotalAmount>24.99</"
+                              "r:GrandTotalAmount><r:TotalPrepaidAmount>0</"
+                              "r:TotalPrepaidAmount>"
+                              "<r:DuePayableAmount>24.99</r:DuePayableAmount></"
+                              "r:SpecifiedTradeSettlementHeaderMonetarySummation>"
+                              "</r:ApplicableHeaderTradeSettlement></"
+                              "rsm:SupplyChainTradeTransaction>"
+                              "</rsm:CrossIndustryInvoice>";
 
 static const char zugferd1[] =
     "<CrossIndustryDocument><HeaderExchangedDocument><ID>Z-1</ID><TypeCode>380</TypeCode>"
-    "<IssueDateTime><DateTimeString format='102'>20140305</DateTimeString></IssueDateTime>"
+    "<IssueDateTime><DateTimeString "
+    "format='102'>20140305</DateTimeString></IssueDateTime>"
     "</HeaderExchangedDocument><SpecifiedSupplyChainTradeTransaction>"
-    "<ApplicableSupplyChainTradeAgreement><SellerTradeParty><Name>S</Name></SellerTradeParty>"
+    "<ApplicableSupplyChainTradeAgreement><SellerTradeParty><Name>S</Name></"
+    "SellerTradeParty>"
     "</ApplicableSupplyChainTradeAgreement><ApplicableSupplyChainTradeSettlement>"
-    "<InvoiceCurrencyCode>EUR</InvoiceCurrencyCode><ApplicableTradeTax><ApplicablePercent>7.00"
+    "<InvoiceCurrencyCode>EUR</"
+    "InvoiceCurrencyCode><ApplicableTradeTax><ApplicablePercent>7.00"
     "</ApplicablePercent></ApplicableTradeTax><SpecifiedTradeSettlementMonetarySummation>"
     "<TaxTotalAmount currencyID='EUR'>0.70</TaxTotalAmount>"
     "<GrandTotalAmount currencyID='EUR'>10.70</GrandTotalAmount>"
@@ -79,24 +127,35 @@ static const char zugferd1[] =
     "</CrossIndustryDocument>";
 
 static const char ubl[] =
-    "<CreditNote xmlns:cbc='x'><cbc:ID>CN-1</cbc:ID><cbc:IssueDate>2024-05-31</cbc:IssueDate>"
+    "<CreditNote "
+    "xmlns:cbc='x'><cbc:ID>CN-1</cbc:ID><cbc:IssueDate>2024-05-31</cbc:IssueDate>"
     "<cbc:DocumentCurrencyCode>EUR</cbc:DocumentCurrencyCode>"
     "<cac:AccountingSupplierParty><cac:Party><cac:PartyName><cbc:Name>Trade</cbc:Name>"
     "</cac:PartyName><cac:PostalAddress><cbc:StreetName>Rue 2</cbc:StreetName>"
-    "<cbc:CityName>Paris</cbc:CityName></cac:PostalAddress><cac:PartyTaxScheme><cbc:CompanyID>"
+    "<cbc:CityName>Paris</cbc:CityName></"
+    "cac:PostalAddress><cac:PartyTaxScheme><cbc:CompanyID>"
     "FR40303265045</cbc:CompanyID><cac:TaxScheme><cbc:ID>VAT</cbc:ID></cac:TaxScheme>"
     "</cac:PartyTaxScheme><cac:PartyLegalEntity><cbc:RegistrationName>Legal SA"
-    "</cbc:RegistrationName></cac:PartyLegalEntity></cac:Party></cac:AccountingSupplierParty>"
-    "<cac:PaymentMeans><cbc:PaymentMeansCode>30</cbc:PaymentMeansCode><cbc:PaymentDueDate>2024-06-14"
-    "</cbc:PaymentDueDate><cac:PayeeFinancialAccount><cbc:ID>FR1420041010050500013M02606</cbc:ID>"
-    "</cac:PayeeFinancialAccount></cac:PaymentMeans><cac:AllowanceCharge><cbc:ChargeIndicator>true"
-    "</cbc:ChargeIndicator><cbc:Amount>5.00</cbc:Amount></cac:AllowanceCharge><cac:TaxTotal>"
-    "<cbc:TaxAmount currencyID='EUR'>1.00</cbc:TaxAmount><cac:TaxSubtotal><cbc:TaxableAmount>5.00"
-    "</cbc:TaxableAmount><cbc:TaxAmount>1.00</cbc:TaxAmount><cac:TaxCategory><cbc:ID>S</cbc:ID>"
+    "</cbc:RegistrationName></cac:PartyLegalEntity></cac:Party></"
+    "cac:AccountingSupplierParty>"
+    "<cac:PaymentMeans><cbc:PaymentMeansCode>30</"
+    "cbc:PaymentMeansCode><cbc:PaymentDueDate>2024-06-14"
+    "</"
+    "cbc:PaymentDueDate><cac:PayeeFinancialAccount><cbc:ID>FR1420041010050500013M02606</"
+    "cbc:ID>"
+    "</cac:PayeeFinancialAccount></"
+    "cac:PaymentMeans><cac:AllowanceCharge><cbc:ChargeIndicator>true"
+    "</cbc:ChargeIndicator><cbc:Amount>5.00</cbc:Amount></"
+    "cac:AllowanceCharge><cac:TaxTotal>"
+    "<cbc:TaxAmount "
+    "currencyID='EUR'>1.00</cbc:TaxAmount><cac:TaxSubtotal><cbc:TaxableAmount>5.00"
+    "</cbc:TaxableAmount><cbc:TaxAmount>1.00</cbc:TaxAmount><cac:TaxCategory><cbc:ID>S</"
+    "cbc:ID>"
     "<cbc:Percent>20</cbc:Percent></cac:TaxCategory></cac:TaxSubtotal></cac:TaxTotal>"
     "<cac:LegalMonetaryTotal><cbc:TaxInclusiveAmount>6.00</cbc:TaxInclusiveAmount>"
     "</cac:LegalMonetaryTotal><cac:CreditNoteLine><cbc:ID>1</cbc:ID>"
-    "<cbc:CreditedQuantity unitCode='HUR'>1</cbc:CreditedQuantity><cac:Item><cbc:Name>T</cbc:Name>"
+    "<cbc:CreditedQuantity "
+    "unitCode='HUR'>1</cbc:CreditedQuantity><cac:Item><cbc:Name>T</cbc:Name>"
     "</cac:Item></cac:CreditNoteLine></CreditNote>";
 
 static json_t *read_text(const char *text, const char **format, GError **error)
@@ -121,6 +180,7 @@ static void test_fields(void)
     static const struct {
         const char *xml, *format, *path, *value;
     } cases[] = {
+        /* clang-format off */
         { cii, "cii", "invoice_number", "RE-7" },
         { cii, "cii", "document_type", "invoice" },
         { cii, "cii", "issue_date", "2024-05-31" },
@@ -168,6 +228,7 @@ static void test_fields(void)
         { ubl, "ubl", "taxes/0/rate", "20" },
         { ubl, "ubl", "lines/0/unit_code", "HUR" },
         { ubl, "ubl", "buyer/name", NULL },
+        /* clang-format on */
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("case: %s %s", cases[i].format, cases[i].path);
@@ -188,6 +249,7 @@ static void test_broken(void)
         dx_code code;
         const char *text;
     } cases[] = {
+        /* clang-format off */
         { "", DX_SOURCE, "x.xml: not XML text" },
         { "hello", DX_SOURCE, "x.xml: broken XML at line 1, column" },
         { "<a><b></a>", DX_SOURCE, "x.xml: broken XML at line 1, column" },
@@ -196,6 +258,7 @@ static void test_broken(void)
         { "<!DOCTYPE a [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><Invoice><ID>&e;</ID></Invoice>",
           DX_SOURCE, "x.xml: broken XML at line 1, column" },
         { "\xff\xff\xff", DX_SOURCE, "x.xml: not XML text" },
+        /* clang-format on */
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("case: %s", cases[i].text);
@@ -216,8 +279,10 @@ static void test_broken(void)
 static void test_encodings(void)
 {
     g_autoptr(GError) error = NULL;
-    json_t *latin = read_text("<?xml version='1.0' encoding='ISO-8859-1'?><Invoice><ID>1</ID>"
-                              "<BuyerReference>M\xfcller</BuyerReference></Invoice>", NULL, &error);
+    json_t *latin =
+        read_text("<?xml version='1.0' encoding='ISO-8859-1'?><Invoice><ID>1</ID>"
+                  "<BuyerReference>M\xfcller</BuyerReference></Invoice>",
+                  NULL, &error);
     g_assert_no_error(error);
     g_assert_cmpstr(at(latin, "buyer_reference"), ==, "Müller");
     json_decref(latin);
@@ -275,15 +340,18 @@ static void test_limits(void)
 static void test_with_checks(void)
 {
     json_error_t json_error;
-    json_t *schema = json_loads(
-        "{\"x-checks\":[{\"id\":\"A-6\",\"expr\":\"totals.gross_total == totals.net_total + "
-        "totals.tax_total\"},{\"id\":\"A-1\",\"expr\":\"totals.line_total == "
-        "sum(lines[].net_amount)\"}]}", 0, &json_error);
+    json_t *schema =
+        json_loads("{\"x-checks\":[{\"id\":\"A-6\",\"expr\":\"totals.gross_total == "
+                   "totals.net_total + "
+                   "totals.tax_total\"},{\"id\":\"A-1\",\"expr\":\"totals.line_total == "
+                   "sum(lines[].net_amount)\"}]}",
+                   0, &json_error);
     json_t *values = read_text(cii, NULL, NULL);
     json_t *results = dx_checks_run(schema, values, NULL, NULL);
     for (size_t i = 0; i < 2; i++)
-        g_assert_cmpstr(json_string_value(json_object_get(json_array_get(results, i), "result")),
-                        ==, "pass");
+        g_assert_cmpstr(
+            json_string_value(json_object_get(json_array_get(results, i), "result")), ==,
+            "pass");
     json_decref(results);
     json_decref(values);
     json_decref(schema);

@@ -86,8 +86,8 @@ static void check(const char *schema, const char *text, int refused_at,
     }
 }
 
-#define OBJ                                                                               \
-    "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"null\"},\"b\":{\"type\":"     \
+#define OBJ                                                                              \
+    "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"null\"},\"b\":{\"type\":"    \
     "\"null\"},\"c\":{\"type\":\"null\"}},\"required\":[\"b\"]}"
 #define STR(x) "{\"type\":\"string\"," x "}"
 #define INT(x) "{\"type\":\"integer\"," x "}"
@@ -188,11 +188,14 @@ static const struct {
     { ARR("\"maxItems\":0"), "[]", -1 },
     { ARR("\"maxItems\":0"), "[n", 1 },
     { "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"null\"},{\"type\":\"boolean\"}],"
-      "\"items\":{\"const\":1},\"maxItems\":3}", "[null,true,1]", -1 },
+      "\"items\":{\"const\":1},\"maxItems\":3}",
+      "[null,true,1]", -1 },
     { "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"null\"},{\"type\":\"boolean\"}],"
-      "\"items\":{\"const\":1},\"maxItems\":3}", "[null]", -1 },
+      "\"items\":{\"const\":1},\"maxItems\":3}",
+      "[null]", -1 },
     { "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"null\"},{\"type\":\"boolean\"}],"
-      "\"items\":{\"const\":1},\"maxItems\":3}", "[null,true,1,", 12 },
+      "\"items\":{\"const\":1},\"maxItems\":3}",
+      "[null,true,1,", 12 },
     { "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"null\"}],\"items\":false}",
       "[null,", 5 },
     { "{\"anyOf\":[{\"const\":\"ab\"},{\"const\":\"ac\"}]}", "\"ac\"", -1 },
@@ -220,13 +223,15 @@ static const struct {
     { "{\"type\":\"string\",\"contentEncoding\":\"base64\"}",
       "/contentEncoding: this keyword cannot be enforced" },
     { "{\"type\":\"object\",\"properties\":{\"a/b\":{\"type\":\"string\",\"pattern\":"
-      "\"(?=x)\"}}}", "/properties/a~1b/pattern: cannot be enforced: (? is" },
+      "\"(?=x)\"}}}",
+      "/properties/a~1b/pattern: cannot be enforced: (? is" },
     { STR("\"pattern\":\"a{1001}\""), "/pattern: cannot be enforced: a repeat" },
     { STR("\"pattern\":\"(\""), "/pattern: cannot be enforced: ( without )" },
     { STR("\"pattern\":\"\\\\1\""), "/pattern: cannot be enforced: an escape" },
     { STR("\"pattern\":\"^a{5}$\",\"maxLength\":4"), "/pattern: no string fits" },
     { STR("\"format\":\"ipv4\""), "/format: is not one of" },
-    { STR("\"format\":\"date\",\"pattern\":\"a\""), "/format: cannot be enforced together" },
+    { STR("\"format\":\"date\",\"pattern\":\"a\""),
+      "/format: cannot be enforced together" },
     { STR("\"minLength\":4,\"maxLength\":3"), "/minLength: 4 is above" },
     { STR("\"maxLength\":65536"), "/maxLength: must be a whole number from 0 to 65535" },
     { STR("\"minimum\":1"), "/minimum: has no effect" },
@@ -246,7 +251,8 @@ static const struct {
     { "{\"anyOf\":[{\"type\":\"null\"}],\"type\":\"null\"}",
       "/type: cannot be enforced together with anyOf" },
     { "{\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"type\":\"array\",\"items\":{\"$ref\":"
-      "\"#/$defs/a\"}}}}", "/$defs/a/items/$ref: #/$defs/a contains itself" },
+      "\"#/$defs/a\"}}}}",
+      "/$defs/a/items/$ref: #/$defs/a contains itself" },
     { "{\"$ref\":\"#/$defs/x\"}", "/$ref: #/$defs/x is not in this schema" },
     { "{\"$ref\":\"http://example.org/\"}", "/$ref: http://example.org/ is not" },
     { "{\"type\":\"string\",\"enum\":[1]}", "/enum: no value fits" },
@@ -299,9 +305,10 @@ static char *doubling(guint n)
 {
     GString *s = g_string_new("{\"$defs\":{\"d0\":{\"const\":1}");
     for (guint i = 1; i <= n; i++)
-        g_string_append_printf(s, ",\"d%u\":{\"type\":\"array\",\"prefixItems\":[{\"$ref\":"
-                               "\"#/$defs/d%u\"},{\"$ref\":\"#/$defs/d%u\"}]}", i, i - 1,
-                               i - 1);
+        g_string_append_printf(s,
+                               ",\"d%u\":{\"type\":\"array\",\"prefixItems\":[{\"$ref\":"
+                               "\"#/$defs/d%u\"},{\"$ref\":\"#/$defs/d%u\"}]}",
+                               i, i - 1, i - 1);
     g_string_append_printf(s, "},\"$ref\":\"#/$defs/d%u\"}", n);
     return g_string_free(s, FALSE);
 }
@@ -325,7 +332,8 @@ static void test_limits(void)
     check_limit(STR("\"pattern\":\"^.*a.{8}$\",\"maxLength\":100"), NULL);
     check_limit(STR("\"pattern\":\"^.*a.{9}$\",\"maxLength\":100"),
                 "too many states (limit 1024)");
-    check_limit(STR("\"pattern\":\"(((a{20}){20}){20})\""), "too large (limit 4096 nodes)");
+    check_limit(STR("\"pattern\":\"(((a{20}){20}){20})\""),
+                "too large (limit 4096 nodes)");
     check_limit(STR("\"pattern\":\"^[ab]{600}$\",\"maxLength\":6900"), NULL);
     check_limit(STR("\"pattern\":\"^[ab]{600}$\",\"maxLength\":7000"),
                 "are too many (limit 4194304)");
@@ -369,15 +377,17 @@ static void test_default_limits(void)
 
 static void test_forced(void)
 {
-    static const char *const tokens[] = { "", "{", "\"", "{\"na", "me", "m", "n", "a", "e",
-                                          ":", "\":\"", "}", "x", "}}", "\"}", "null" };
+    static const char *const tokens[] = { "",  "{",  "\"",  "{\"na", "me",    "m",
+                                          "n", "a",  "e",   ":",     "\":\"", "}",
+                                          "x", "}}", "\"}", "null" };
     size_t lengths[G_N_ELEMENTS(tokens)];
     for (gsize i = 0; i < G_N_ELEMENTS(tokens); i++)
         lengths[i] = strlen(tokens[i]);
     g_autoptr(dx_vocab) v = dx_vocab_new(tokens, lengths, G_N_ELEMENTS(tokens), 0);
     g_autoptr(dx_grammar) g = compile("{\"type\":\"object\",\"properties\":{\"name\":"
                                       "{\"type\":\"string\",\"maxLength\":2}},"
-                                      "\"required\":[\"name\"]}", NULL);
+                                      "\"required\":[\"name\"]}",
+                                      NULL);
     g_autoptr(dx_matcher) m = dx_matcher_new(g, v, NULL);
     uint32_t mask[1];
     int32_t forced[8];
@@ -411,7 +421,7 @@ static void test_forced(void)
 
 /*                       0123456789012345678901234567890 */
 static const char page[] = "Acme \"Ltd\"\nMain St 5\nTotal 12.50";
-#define LINE "{\"type\":\"string\",\"x-copy\":true}"
+#define LINE   "{\"type\":\"string\",\"x-copy\":true}"
 #define AMOUNT "{\"type\":\"string\",\"x-copy\":\"amount\"}"
 
 static dx_copy_source *make_source(uint32_t max_bytes)
@@ -466,10 +476,13 @@ static void test_copied(void)
     g_autoptr(dx_vocab) v = byte_vocab();
     g_autoptr(dx_grammar) g = compile(
         "{\"type\":\"object\",\"properties\":{\"s/r\":" LINE ",\"l\":{\"type\":\"array\","
-        "\"items\":{\"type\":\"object\",\"properties\":{\"a\":" AMOUNT "}}}}}", NULL);
+        "\"items\":{\"type\":\"object\",\"properties\":{\"a\":" AMOUNT "}}}}}",
+        NULL);
     g_autoptr(dx_matcher) m = dx_matcher_new(g, v, source);
     gboolean is_whole;
-    take(m, "{\"s/r\":\"Acme \\\"Ltd\\\", Main St 5\",\"l\":[{\"a\":null},{\"a\":\"12.50\"}]}",
+    take(m,
+         "{\"s/r\":\"Acme \\\"Ltd\\\", Main St "
+         "5\",\"l\":[{\"a\":null},{\"a\":\"12.50\"}]}",
          &is_whole);
     g_assert_true(is_whole);
     char *pointer = NULL;

@@ -21,10 +21,46 @@ static size_t lengths[TOKENS];
 static dx_vocab *make_vocab(GRand *rand)
 {
     static const char *const bits[] = {
-        "\"", "\":", "\",\"", "{\"", "}", "]", "[", ",", ":", "null", "true", "false", "0",
-        "12", "-", ".", "00", "a", "the", " ", "in", "vo", "ice", "\\n", "\\u00", "\\\"",
-        "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xe2\x82", "-0", "2024", "1e",
-        "\\", "/", "e", "x", "19", "\\u", "\xc3",
+        "\"",
+        "\":",
+        "\",\"",
+        "{\"",
+        "}",
+        "]",
+        "[",
+        ",",
+        ":",
+        "null",
+        "true",
+        "false",
+        "0",
+        "12",
+        "-",
+        ".",
+        "00",
+        "a",
+        "the",
+        " ",
+        "in",
+        "vo",
+        "ice",
+        "\\n",
+        "\\u00",
+        "\\\"",
+        "\xc3\xa9",
+        "\xe2\x82\xac",
+        "\xf0\x9f\x98\x80",
+        "\xe2\x82",
+        "-0",
+        "2024",
+        "1e",
+        "\\",
+        "/",
+        "e",
+        "x",
+        "19",
+        "\\u",
+        "\xc3",
     };
     lengths[0] = 0; /* end of the answer */
     texts[0] = g_strdup("");
@@ -120,9 +156,10 @@ static void report(void)
     for (guint i = 0; i < times->len; i++)
         sum += (double)g_array_index(times, gint64, i);
     if (times->len > 0)
-        fprintf(stderr, "time mean %.1f us, p99 %" G_GINT64_FORMAT " us, max %"
-                G_GINT64_FORMAT " us, %u steps\n", sum / times->len,
-                g_array_index(times, gint64, times->len * 99 / 100),
+        fprintf(stderr,
+                "time mean %.1f us, p99 %" G_GINT64_FORMAT " us, max %" G_GINT64_FORMAT
+                " us, %u steps\n",
+                sum / times->len, g_array_index(times, gint64, times->len * 99 / 100),
                 g_array_index(times, gint64, times->len - 1), times->len);
 }
 

@@ -12,8 +12,8 @@
 
 static void add(GArray *words, const char *text, double x, double y, double width)
 {
-    dx_word w = { (char *)text, x / WIDTH, y / HEIGHT, (x + width) / WIDTH, (y + 10) / HEIGHT,
-                  10 / HEIGHT, 1 };
+    dx_word w = { (char *)text,      x / WIDTH,   y / HEIGHT, (x + width) / WIDTH,
+                  (y + 10) / HEIGHT, 10 / HEIGHT, 1 };
     g_array_append_val(words, w);
 }
 
@@ -172,7 +172,8 @@ static double score_of(const dx_layout *l, const char *label, const char *value)
     g_autoptr(GArray) found = dx_layout_labels(l, labels);
     g_assert_cmpuint(found->len, ==, 1);
     gsize start = (gsize)(strstr(l->text, value) - l->text);
-    return dx_layout_score(l, &g_array_index(found, dx_label, 0), start, start + strlen(value));
+    return dx_layout_score(l, &g_array_index(found, dx_label, 0), start,
+                           start + strlen(value));
 }
 
 static void test_score(void)
@@ -212,9 +213,12 @@ static void test_hostile(void)
 {
     g_autoptr(GArray) words = g_array_new(FALSE, FALSE, sizeof(dx_word));
     dx_word bad[] = {
-        { "a\tb\nc", 0.5, 0.5, 0.1, 0.1, 0, 1 }, { "\xff\xfe", 0, 0, 0, 0, 0, 1 },
-        { "nan", NAN, 0, 1, 1, 0, 1 },           { "inf", 0, 0, INFINITY, 1, 0, 1 },
-        { NULL, 0, 0, 1, 1, 0, 1 },              { "far", -50, 1e9, 4, 1e9, 0, 1 },
+        { "a\tb\nc", 0.5, 0.5, 0.1, 0.1, 0, 1 },
+        { "\xff\xfe", 0, 0, 0, 0, 0, 1 },
+        { "nan", NAN, 0, 1, 1, 0, 1 },
+        { "inf", 0, 0, INFINITY, 1, 0, 1 },
+        { NULL, 0, 0, 1, 1, 0, 1 },
+        { "far", -50, 1e9, 4, 1e9, 0, 1 },
     };
     g_array_append_vals(words, bad, G_N_ELEMENTS(bad));
     g_autoptr(dx_layout) l = dx_layout_new(words, 0, 0, 0, NULL);

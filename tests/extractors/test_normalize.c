@@ -28,6 +28,7 @@ typedef struct row {
 #define V DX_KIND_VAT_ID
 
 static const row amounts[] = {
+    /* clang-format off */
     { A, "1,234.56", "1234.56" }, { A, "1.234,56", "1234.56" }, { A, "1 234,56", "1234.56" },
     { A, "1'234.56", "1234.56" }, { A, "1’234.56", "1234.56" }, { A, "1\u00a0234,56", "1234.56" },
     { A, "1\u202f234,56", "1234.56" }, { A, "1,234", "1234", NULL, "1.234" },
@@ -54,9 +55,11 @@ static const row amounts[] = {
     { P, "19 %", "19" }, { P, "19,0%", "19" }, { P, "0.19", "19", NULL, "0.19" },
     { P, "0 %", "0" }, { P, "7.7%", "7.7" }, { P, "101 %", NULL }, { P, "0.5 %", "0.5" },
     { DX_KIND_INTEGER, "14", "14" }, { DX_KIND_INTEGER, "14.5", NULL },
+    /* clang-format on */
 };
 
 static const row dates[] = {
+    /* clang-format off */
     { D, "2024-05-31", "2024-05-31" }, { D, "2024.05.31", "2024-05-31" },
     { D, "2024/5/1", "2024-05-01" }, { D, "31.05.2024", "2024-05-31" },
     { D, "31. 5. 2024", "2024-05-31" }, { D, "31/05/24", "2024-05-31" },
@@ -105,9 +108,11 @@ static const row dates[] = {
     { DX_KIND_TIME, "12:05 am", "00:05" }, { DX_KIND_TIME, "14.30 Uhr", "14:30" },
     { DX_KIND_TIME, "14h30", "14:30" }, { DX_KIND_TIME, "14:30:59", "14:30:59" },
     { DX_KIND_TIME, "24:00", NULL }, { DX_KIND_TIME, "23:60", NULL }, { DX_KIND_TIME, "13:00 pm", NULL },
+    /* clang-format on */
 };
 
 static const row others[] = {
+    /* clang-format off */
     { C, "€", "EUR" }, { C, "EUR", "EUR" }, { C, "eur", "EUR" }, { C, "Fr.", "CHF" },
     { C, "kr", "SEK" }, { C, "kr", "NOK", &norway }, { C, "$", "USD" }, { C, "R$", "BRL" },
     { C, "A$", "AUD" }, { C, "zł", "PLN" }, { C, "12,50 €", "EUR" }, { C, "Euro", "EUR" },
@@ -128,6 +133,7 @@ static const row others[] = {
     { DX_KIND_EMAIL, "a.b@example.org", "a.b@example.org" }, { DX_KIND_EMAIL, "a@b", NULL },
     { DX_KIND_URL, "www.example.org", "www.example.org" }, { DX_KIND_URL, "hello", NULL },
     { DX_KIND_ID, "  RE-2024/  0007 ", "RE-2024/ 0007" }, { DX_KIND_ID, "a\x01", NULL },
+    /* clang-format on */
 };
 
 static void run_rows(const row *rows, gsize count)
@@ -135,8 +141,8 @@ static void run_rows(const row *rows, gsize count)
     for (gsize i = 0; i < count; i++) {
         g_test_message("case: %s %s", dx_kind_name(rows[i].kind), rows[i].printed);
         g_autofree char *value = NULL, *alternative = NULL;
-        gboolean reads = dx_normalize(rows[i].kind, rows[i].printed, rows[i].context, &value,
-                                      &alternative);
+        gboolean reads = dx_normalize(rows[i].kind, rows[i].printed, rows[i].context,
+                                      &value, &alternative);
         g_assert_cmpstr(value, ==, rows[i].value);
         g_assert_cmpint(reads, ==, rows[i].value != NULL);
         if (rows[i].alternative != NULL || rows[i].kind == D)
@@ -179,6 +185,7 @@ static void test_checksums(void)
         dx_kind kind;
         const char *value;
     } good[] = {
+        /* clang-format off */
         { V, "ATU13585627" }, { V, "BE0428759497" }, { V, "BG175074752" }, { V, "CY10259033P" },
         { V, "CZ25123891" }, { V, "DE136695976" }, { V, "DK13585628" }, { V, "EE100931558" },
         { V, "EL094259216" }, { V, "ESB58378431" }, { V, "FI20774740" }, { V, "FR40303265045" },
@@ -193,10 +200,12 @@ static void test_checksums(void)
         { DX_KIND_CREDITOR_ID, "FR72ZZZ123456" }, { DX_KIND_ISO11649, "RF18539007547034" },
         { DX_KIND_ISO11649, "RF45G72UUR" },
         { DX_KIND_QR_REFERENCE, "210000000003139471430009017" }, { DX_KIND_GTIN, "4006381333931" },
+        /* clang-format on */
     };
     for (gsize i = 0; i < G_N_ELEMENTS(good); i++) {
         g_test_message("case: %s", good[i].value);
-        g_assert_cmpint(dx_identifier_check(good[i].kind, good[i].value), ==, DX_VERDICT_PASS);
+        g_assert_cmpint(dx_identifier_check(good[i].kind, good[i].value), ==,
+                        DX_VERDICT_PASS);
         unsigned escaped = 0, tried = 0;
         for (gsize k = 0; good[i].value[k] != 0; k++) {
             if (!g_ascii_isdigit(good[i].value[k]))
@@ -258,6 +267,7 @@ static void test_candidates(void)
         dx_kind kind;
         const char *text, *want; /* values, '|' between; each must be among the finds */
     } cases[] = {
+        /* clang-format off */
         { A, "Total\t1.234,56 €\nVAT 19 %\t234,56", "1234.56|234.56" },
         { A, "2 100,00\tUSD 5.00", "100.00|2100.00|5.00" },
         { A, "-12,50 EUR (3.10)", "-12.50|-3.10" },
@@ -273,11 +283,12 @@ static void test_candidates(void)
         { DX_KIND_PHONE, "Tel. +49 30 123456-78", "+49 30 123456-78" },
         { DX_KIND_EMAIL, "mail: x@example.org.", "x@example.org" },
         { DX_KIND_ID, "Invoice No. RE-2024/0007, PO 4711 22", "RE-2024/0007|4711|4711 22" },
+        /* clang-format on */
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("case: %s", cases[i].text);
-        g_autoptr(GArray) found = dx_find_candidates(cases[i].kind, cases[i].text,
-                                                     strlen(cases[i].text), NULL);
+        g_autoptr(GArray) found =
+            dx_find_candidates(cases[i].kind, cases[i].text, strlen(cases[i].text), NULL);
         g_auto(GStrv) want = g_strsplit(cases[i].want, "|", -1);
         for (char **w = want; *w != NULL; w++) {
             gboolean seen = FALSE;
@@ -314,12 +325,15 @@ static void test_learn(void)
 /* The lists are searched by halves: every member must be found. */
 static void test_codes(void)
 {
-    static const char *const some[] = { "AED", "EUR", "USD", "ZWG", "CHF", "HUF", "VES", "RON", "KRW" };
+    static const char *const some[] = { "AED", "EUR", "USD", "ZWG", "CHF",
+                                        "HUF", "VES", "RON", "KRW" };
     for (gsize i = 0; i < G_N_ELEMENTS(some); i++)
         g_assert_true(dx_currency_known(some[i]));
     g_assert_false(dx_currency_known("AAA"));
     g_assert_false(dx_currency_known("ZZZ"));
-    static const char *const places[] = { "AD", "DE", "ZW", "XX", "GB", "US", "ME", "IS" };
+    static const char *const places[] = {
+        "AD", "DE", "ZW", "XX", "GB", "US", "ME", "IS"
+    };
     for (gsize i = 0; i < G_N_ELEMENTS(places); i++)
         g_assert_cmpint(dx_country_known(places[i]), ==, (strcmp(places[i], "XX") != 0));
     g_assert_cmpuint(dx_currency_minor("JPY"), ==, 0);

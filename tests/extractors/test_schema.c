@@ -7,6 +7,7 @@
 static const struct {
     const char *what, *text, *error; /* NULL: good; else a part of the message */
 } schemas[] = {
+    /* clang-format off */
     { "yaml", "type: object\nproperties: {a: {type: string}}\n", NULL },
     { "json", "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}}}", NULL },
     { "yaml flow", " {type: object}", "column" },
@@ -43,6 +44,7 @@ static const struct {
     { "short form", "number: id!\ntotals: {gross: amount}\nlines: [{name: text}]\n", NULL },
     { "short form, bad kind", "number: money!\n", "/number: \"money!\"" },
     { "short form, empty list", "lines: []\n", "/lines: an example" },
+    /* clang-format on */
 };
 
 static void test_parse(void)
@@ -74,14 +76,20 @@ static void test_short_form(void)
     g_autoptr(dx_schema) schema = dx_schema_parse(text, strlen(text), "t", &error);
     g_assert_no_error(error);
     char *out = json_dumps(dx_schema_json(schema), JSON_COMPACT);
-    g_assert_cmpstr(out, ==,
-        "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"n\":{\"type\":"
+    g_assert_cmpstr(
+        out, ==,
+        "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"n\":{"
+        "\"type\":"
         "[\"string\",\"null\"],\"x-kind\":\"id\"},\"t\":{\"type\":\"object\","
-        "\"additionalProperties\":false,\"properties\":{\"g\":{\"type\":[\"string\",\"null\"],"
-        "\"x-kind\":\"amount\"},\"q\":{\"type\":[\"string\",\"null\"],\"x-kind\":\"quantity\"}},"
+        "\"additionalProperties\":false,\"properties\":{\"g\":{\"type\":[\"string\","
+        "\"null\"],"
+        "\"x-kind\":\"amount\"},\"q\":{\"type\":[\"string\",\"null\"],\"x-kind\":"
+        "\"quantity\"}},"
         "\"required\":[\"g\"]},\"l\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
-        "\"additionalProperties\":false,\"properties\":{\"d\":{\"type\":[\"string\",\"null\"],"
-        "\"x-kind\":\"text\"},\"b\":{\"type\":[\"boolean\",\"null\"],\"x-kind\":\"bool\"}},"
+        "\"additionalProperties\":false,\"properties\":{\"d\":{\"type\":[\"string\","
+        "\"null\"],"
+        "\"x-kind\":\"text\"},\"b\":{\"type\":[\"boolean\",\"null\"],\"x-kind\":\"bool\"}"
+        "},"
         "\"required\":[]}}},\"required\":[\"n\",\"t\"]}");
     free(out);
 }
@@ -89,6 +97,7 @@ static void test_short_form(void)
 static const struct {
     const char *yaml, *json;
 } scalars[] = {
+    /* clang-format off */
     { "a: 1", "{\"a\":1}" },         { "a: '1'", "{\"a\":\"1\"}" },
     { "a: 1.5", "{\"a\":1.5}" },     { "a: ~", "{\"a\":null}" },
     { "a:", "{\"a\":null}" },        { "a: null", "{\"a\":null}" },
@@ -96,6 +105,7 @@ static const struct {
     { "a: no", "{\"a\":\"no\"}" },   { "a: 1.2.3", "{\"a\":\"1.2.3\"}" },
     { "a: -", "{\"a\":[null]}" },    { "a: 2024-05-31", "{\"a\":\"2024-05-31\"}" },
     { "a: [x, 'y']", "{\"a\":[\"x\",\"y\"]}" },
+    /* clang-format on */
 };
 
 static void test_yaml_scalars(void)
@@ -119,8 +129,11 @@ static const struct {
     const char *pointer;
     dx_mark mark;
 } places[] = {
-    { "", { 1, 1, 1, 1 } },      { "/a", { 1, 4, 1, 1 } },    { "/b", { 3, 3, 2, 1 } },
-    { "/b/1", { 4, 5, 4, 5 } },  { "/b/1/c~1~0d", { 4, 13, 4, 5 } },
+    { "", { 1, 1, 1, 1 } },
+    { "/a", { 1, 4, 1, 1 } },
+    { "/b", { 3, 3, 2, 1 } },
+    { "/b/1", { 4, 5, 4, 5 } },
+    { "/b/1/c~1~0d", { 4, 13, 4, 5 } },
 };
 
 static void test_yaml_places(void)

@@ -52,8 +52,9 @@ static void test_int8_exact(void)
             int8_t *a = g_malloc(rows * stride);
             uint8_t *w = g_malloc(groups * 4 * VL_PANEL);
             for (size_t n = 0; n < rows * stride; n++) /* the extremes among them */
-                a[n] = n % 5 == 0 ? 127 : n % 7 == 0 ? -127
-                                                     : (int8_t)g_test_rand_int_range(-127, 128);
+                a[n] = n % 5 == 0   ? 127
+                       : n % 7 == 0 ? -127
+                                    : (int8_t)g_test_rand_int_range(-127, 128);
             for (size_t n = 0; n < groups * 4 * VL_PANEL; n++)
                 w[n] = n % 3 == 0 ? 255 : (uint8_t)g_test_rand_int_range(0, 256);
             int32_t *c = g_new0(int32_t, rows * VL_PANEL);
@@ -101,7 +102,8 @@ static void test_gemm_f32(void)
         for (size_t i = 0; i < 2 * G_N_ELEMENTS(sizes); i++) {
             const vl_kernels *k = vl_kernels_at(t);
             size_t rows = 1 + i, n = sizes[i / 2], stride = n + 5;
-            float *a = random_floats(rows * stride, 1), *w = random_floats(n * VL_PANEL, 1);
+            float *a = random_floats(rows * stride, 1),
+                  *w = random_floats(n * VL_PANEL, 1);
             float *c = random_floats(rows * VL_PANEL, 1);
             float *expect = g_memdup2(c, rows * VL_PANEL * sizeof *c);
             vl_kernels_scalar.gemm_f32(a, stride, rows, w, n, expect, i % 2);
@@ -146,9 +148,14 @@ static void test_finish(void)
                 for (size_t i = 0; i < 3 * 80; i++)
                     old[i] = y[i] = (float)g_test_rand_double_range(-1, 1);
                 bool is_added = cols % 2;
-                vl_kernels_at(t)->finish(&(vl_finish){ .tile = tile, .rows = 3,
-                    .cols = cols, .bias = bias, .act = (vl_act)act,
-                    .is_added = is_added, .y = y, .y_stride = 80 });
+                vl_kernels_at(t)->finish(&(vl_finish){ .tile = tile,
+                                                       .rows = 3,
+                                                       .cols = cols,
+                                                       .bias = bias,
+                                                       .act = (vl_act)act,
+                                                       .is_added = is_added,
+                                                       .y = y,
+                                                       .y_stride = 80 });
                 for (size_t i = 0; i < 3 * 80; i++) {
                     size_t r = i / 80, j = i % 80;
                     if (j >= cols) {
@@ -157,8 +164,8 @@ static void test_finish(void)
                     }
                     double x = input[r * VL_PANEL + j] + bias[j], v = x;
                     if (act == VL_ACT_GELU_TANH)
-                        v = 0.5 * x * (1 + tanh(0.7978845608028654 *
-                                                (x + 0.044715 * x * x * x)));
+                        v = 0.5 * x *
+                            (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
                     if (act == VL_ACT_GELU_ERF)
                         v = 0.5 * x * (1 + erf(x / sqrt(2.0)));
                     v += is_added ? old[i] : 0;
@@ -216,6 +223,7 @@ static const struct {
     vl_dtype dtype;
     double error; /* int8: of 8-bit activations and weights */
 } linears[] = {
+    /* clang-format off */
     { 1, 1, 1, VL_COMPUTE_FP32, VL_F32, 1e-5 },
     { 70, 33, 5, VL_COMPUTE_FP32, VL_F32, 1e-5 },
     { 384, 384, 101, VL_COMPUTE_AUTO, VL_BF16, 1e-5 },
@@ -227,6 +235,7 @@ static const struct {
     { 200, 1538, 1, VL_COMPUTE_AUTO, VL_I8, 0.02 },
     { 2000, 384, 1, VL_COMPUTE_INT8, VL_BF16, 0.02 },
     { 70, 20000, 7, VL_COMPUTE_INT8, VL_I8, 0.02 },
+    /* clang-format on */
 };
 
 /* Source bytes of `type` and the floats they stand for. */
@@ -248,7 +257,8 @@ static void *make_source(vl_dtype type, size_t out, size_t in, const float *scal
         } else if (type == VL_F16) {
             int m = g_test_rand_int_range(1, 1024); /* subnormal and normal halves */
             bool is_normal = i % 2;
-            uint16_t h = (uint16_t)(m | (is_normal ? 14 << 10 : 0) | (i % 3 ? 0x8000 : 0));
+            uint16_t h =
+                (uint16_t)(m | (is_normal ? 14 << 10 : 0) | (i % 3 ? 0x8000 : 0));
             v = (is_normal ? ldexpf(1 + (float)m / 1024, -1) : ldexpf((float)m, -24)) *
                 (i % 3 ? -1.0f : 1.0f);
             memcpy(data + 2 * i, &h, 2);
@@ -268,15 +278,17 @@ static void test_linear(void)
         size_t rows = linears[n].rows, xs = in + 3, ys = out + 2;
         g_test_message("case %zu", n);
         float *scale = random_floats(out, 0.01), *bias = random_floats(out, 1);
-        float *value = g_new(float, (size_t)out * in), *x = random_floats(rows * xs, 1);
+        float *value = g_new(float, (size_t)out *in), *x = random_floats(rows * xs, 1);
         float *y = random_floats(rows * ys, 1), *expect = g_memdup2(y, rows * ys * 4);
         uint8_t *data = make_source(linears[n].dtype, out, in, scale, value);
         vl_error err = { 0 };
-        vl_linear *l = vl_linear_new(
-            &(vl_linear_source){ .data = data + 1, .dtype = linears[n].dtype,
-                                 .scale = scale, .bias = n % 2 ? bias : NULL,
-                                 .out = out, .in = in },
-            linears[n].compute, &err);
+        vl_linear *l = vl_linear_new(&(vl_linear_source){ .data = data + 1,
+                                                          .dtype = linears[n].dtype,
+                                                          .scale = scale,
+                                                          .bias = n % 2 ? bias : NULL,
+                                                          .out = out,
+                                                          .in = in },
+                                     linears[n].compute, &err);
         g_assert_nonnull(l);
         g_assert_cmpuint(vl_linear_out(l), ==, out);
         g_assert_cmpuint(vl_linear_in(l), ==, in);
@@ -288,8 +300,13 @@ static void test_linear(void)
                     v += (double)x[r * xs + i] * value[o * in + i];
                 expect[r * ys + o] = (float)(v + (n % 3 ? expect[r * ys + o] : 0));
             }
-        vl_linear_apply(pool, l, &(vl_linear_args){ .x = x, .rows = rows, .x_stride = xs,
-            .y = y, .y_stride = ys, .is_added = n % 3 });
+        vl_linear_apply(pool, l,
+                        &(vl_linear_args){ .x = x,
+                                           .rows = rows,
+                                           .x_stride = xs,
+                                           .y = y,
+                                           .y_stride = ys,
+                                           .is_added = n % 3 });
         g_assert_cmpfloat(error_of(y, expect, rows * ys), <, linears[n].error);
         vl_linear_free(l);
         g_free(scale);
@@ -317,7 +334,8 @@ static void test_linear_all(void)
         vl_linear *by_pool[4], *by_one[4];
         vl_error err = { 0 };
         for (size_t i = 0; i < 4; i++) {
-            vl_linear_source source = { .data = w, .out = (uint32_t)(OUT - 50 * i),
+            vl_linear_source source = { .data = w,
+                                        .out = (uint32_t)(OUT - 50 * i),
                                         .in = IN };
             by_one[i] = vl_linear_new(&source, computes[c], &err);
             source.pool = pool;
@@ -326,11 +344,13 @@ static void test_linear_all(void)
             g_assert_nonnull(by_pool[i]);
         }
         for (size_t i = 0; i < JOBS; i++) {
-            jobs[i] = (vl_linear_job){
-                by_pool[i % 4],
-                { .x = x, .rows = i * 7 % ROWS, .x_stride = IN,
-                  .y = together + i * ROWS * OUT, .y_stride = OUT, .is_added = i % 3 == 0 }
-            };
+            jobs[i] = (vl_linear_job){ by_pool[i % 4],
+                                       { .x = x,
+                                         .rows = i * 7 % ROWS,
+                                         .x_stride = IN,
+                                         .y = together + i * ROWS * OUT,
+                                         .y_stride = OUT,
+                                         .is_added = i % 3 == 0 } };
             vl_linear_args one = jobs[i].args;
             one.y = alone + i * ROWS * OUT;
             vl_linear_apply(pool, by_one[i % 4], &one);
@@ -358,6 +378,7 @@ static void test_linear_limits(void)
         float value;
         vl_code expect;
     } cases[] = {
+        /* clang-format off */
         { 1, VL_LINEAR_IN_MAX, 1, VL_OK },
         { 1, VL_LINEAR_IN_MAX + 1, 1, VL_LIMIT },
         { VL_LINEAR_OUT_MAX, 1, 1, VL_OK },
@@ -366,6 +387,7 @@ static void test_linear_limits(void)
         { 1, 0, 1, VL_LIMIT },
         { 1, 4, INFINITY, VL_FORMAT },
         { 1, 4, NAN, VL_FORMAT },
+        /* clang-format on */
     };
     float *data = g_new(float, VL_LINEAR_OUT_MAX);
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -381,8 +403,12 @@ static void test_linear_limits(void)
             /* The largest sums that 32 bits hold. */
             vl_pool *pool = new_pool(1);
             float y = 0;
-            vl_linear_apply(pool, l, &(vl_linear_args){ .x = data, .rows = 1,
-                .x_stride = VL_LINEAR_IN_MAX, .y = &y, .y_stride = 1 });
+            vl_linear_apply(pool, l,
+                            &(vl_linear_args){ .x = data,
+                                               .rows = 1,
+                                               .x_stride = VL_LINEAR_IN_MAX,
+                                               .y = &y,
+                                               .y_stride = 1 });
             g_assert_cmpfloat(fabsf(y - VL_LINEAR_IN_MAX), <, 1);
             vl_pool_free(pool);
         }
@@ -395,10 +421,10 @@ static const struct {
     uint32_t batches, heads, dim, rows_q, rows_k;
     bool is_causal;
 } attentions[] = {
-    { 1, 1, 1, 1, 1, false },       { 2, 3, 64, 200, 200, false },
-    { 1, 2, 64, 70, 65, false },    { 1, 2, 40, 17, 130, true },
-    { 1, 1, 128, 193, 193, true },  { 1, 4, 64, 1, 333, true },
-    { 2, 2, 36, 3, 70, true },      { 1, 1, 256, 5, 64, false },
+    { 1, 1, 1, 1, 1, false },      { 2, 3, 64, 200, 200, false },
+    { 1, 2, 64, 70, 65, false },   { 1, 2, 40, 17, 130, true },
+    { 1, 1, 128, 193, 193, true }, { 1, 4, 64, 1, 333, true },
+    { 2, 2, 36, 3, 70, true },     { 1, 1, 256, 5, 64, false },
 };
 
 static void naive_attention(const vl_attention_args *a, float *out)
@@ -422,7 +448,8 @@ static void naive_attention(const vl_attention_args *a, float *out)
                 for (size_t d = 0; d < a->dim; d++) {
                     double v = 0;
                     for (size_t i = 0; i < n; i++)
-                        v += p[i] * a->v[b * a->batch_v + i * a->v_stride + h * a->dim + d];
+                        v += p[i] *
+                             a->v[b * a->batch_v + i * a->v_stride + h * a->dim + d];
                     out[b * a->batch_out + r * a->out_stride + h * a->dim + d] =
                         (float)(v / sum);
                 }
@@ -441,14 +468,25 @@ static void test_attention(void)
             size_t nb = attentions[i].batches, so = width + 1;
             float *q = random_floats(nb * rq * width, range);
             float *kv = random_floats(nb * rk * 2 * width, 1);
-            float *out = g_new0(float, nb * rq * so), *expect = g_new0(float, nb * rq * so);
+            float *out = g_new0(float, nb *rq *so), *expect = g_new0(float, nb *rq *so);
             vl_attention_args a = {
-                .q = q, .k = kv, .v = kv + width, .out = out, .q_stride = width,
-                .k_stride = 2 * width, .v_stride = 2 * width, .out_stride = so,
-                .batches = nb, .batch_q = rq * width, .batch_k = rk * 2 * width,
-                .batch_v = rk * 2 * width, .batch_out = rq * so,
-                .rows_q = (uint32_t)rq, .rows_k = (uint32_t)rk,
-                .heads = attentions[i].heads, .dim = attentions[i].dim,
+                .q = q,
+                .k = kv,
+                .v = kv + width,
+                .out = out,
+                .q_stride = width,
+                .k_stride = 2 * width,
+                .v_stride = 2 * width,
+                .out_stride = so,
+                .batches = nb,
+                .batch_q = rq * width,
+                .batch_k = rk * 2 * width,
+                .batch_v = rk * 2 * width,
+                .batch_out = rq * so,
+                .rows_q = (uint32_t)rq,
+                .rows_k = (uint32_t)rk,
+                .heads = attentions[i].heads,
+                .dim = attentions[i].dim,
                 .scale = 1 / sqrtf((float)attentions[i].dim),
                 .is_causal = attentions[i].is_causal,
             };
@@ -471,8 +509,9 @@ static void test_latent_attention(void)
     static const struct {
         uint32_t heads, dim, shared, value, rows_q, rows_k;
     } cases[] = {
-        { 3, 40, 24, 72, 70, 200 }, { 2, 128, 64, 128, 193, 193 }, { 5, 16, 8, 12, 1, 90 },
-        { 1, 1, 2, 3, 3, 3 },       { 4, 200, 56, 256, 5, 65 },    { 2, 16, 8, 12, 3, 130 },
+        { 3, 40, 24, 72, 70, 200 }, { 2, 128, 64, 128, 193, 193 },
+        { 5, 16, 8, 12, 1, 90 },    { 1, 1, 2, 3, 3, 3 },
+        { 4, 200, 56, 256, 5, 65 }, { 2, 16, 8, 12, 3, 130 },
     };
     vl_pool *pool = new_pool(2);
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -481,34 +520,62 @@ static void test_latent_attention(void)
         size_t whole = dim + shared, head = dim + value, wide = heads * head;
         size_t plain = whole > value ? whole : value;
         g_test_message("case %zu", i);
-        float *q = random_floats(rq * heads * whole, 2), *out = g_new(float, rq * heads * value);
+        float *q = random_floats(rq * heads * whole, 2),
+              *out = g_new(float, rq *heads *value);
         float *kv = random_floats(rk * wide, 1), *ks = random_floats(rk * shared, 1);
-        vl_attention(pool, &(vl_attention_args){
-            .q = q, .k = kv, .v = kv + dim, .out = out, .q_stride = heads * whole,
-            .k_stride = wide, .v_stride = wide, .out_stride = heads * value, .batches = 1,
-            .rows_q = (uint32_t)rq, .rows_k = (uint32_t)rk, .heads = (uint32_t)heads,
-            .dim = (uint32_t)dim, .dim_v = (uint32_t)value, .dim_shared = (uint32_t)shared,
-            .head_stride = head, .k_shared = ks, .k_shared_stride = shared, .scale = 0.2f,
-            .is_causal = true });
+        vl_attention(pool, &(vl_attention_args){ .q = q,
+                                                 .k = kv,
+                                                 .v = kv + dim,
+                                                 .out = out,
+                                                 .q_stride = heads * whole,
+                                                 .k_stride = wide,
+                                                 .v_stride = wide,
+                                                 .out_stride = heads * value,
+                                                 .batches = 1,
+                                                 .rows_q = (uint32_t)rq,
+                                                 .rows_k = (uint32_t)rk,
+                                                 .heads = (uint32_t)heads,
+                                                 .dim = (uint32_t)dim,
+                                                 .dim_v = (uint32_t)value,
+                                                 .dim_shared = (uint32_t)shared,
+                                                 .head_stride = head,
+                                                 .k_shared = ks,
+                                                 .k_shared_stride = shared,
+                                                 .scale = 0.2f,
+                                                 .is_causal = true });
         /* Zeros behind queries, keys and values bring them to one width. */
-        float *pq = g_new0(float, rq * heads * plain), *pk = g_new0(float, rk * heads * plain);
-        float *pv = g_new0(float, rk * heads * plain), *pe = g_new(float, rq * heads * plain);
-        float *expect = g_new(float, rq * heads * value);
+        float *pq = g_new0(float, rq *heads *plain),
+              *pk = g_new0(float, rk *heads *plain);
+        float *pv = g_new0(float, rk *heads *plain), *pe = g_new(float, rq *heads *plain);
+        float *expect = g_new(float, rq *heads *value);
         for (size_t h = 0; h < heads; h++) {
             for (size_t r = 0; r < rq; r++)
-                memcpy(pq + (r * heads + h) * plain, q + (r * heads + h) * whole, whole * 4);
+                memcpy(pq + (r * heads + h) * plain, q + (r * heads + h) * whole,
+                       whole * 4);
             for (size_t r = 0; r < rk; r++) {
                 float *k = pk + (r * heads + h) * plain;
                 memcpy(k, kv + r * wide + h * head, dim * 4);
                 memcpy(k + dim, ks + r * shared, shared * 4);
-                memcpy(pv + (r * heads + h) * plain, kv + r * wide + h * head + dim, value * 4);
+                memcpy(pv + (r * heads + h) * plain, kv + r * wide + h * head + dim,
+                       value * 4);
             }
         }
         size_t width = heads * plain;
-        naive_attention(&(vl_attention_args){ .q = pq, .k = pk, .v = pv, .q_stride = width,
-            .k_stride = width, .v_stride = width, .out_stride = width, .batches = 1,
-            .rows_q = (uint32_t)rq, .rows_k = (uint32_t)rk, .heads = (uint32_t)heads,
-            .dim = (uint32_t)plain, .scale = 0.2f, .is_causal = true }, pe);
+        naive_attention(&(vl_attention_args){ .q = pq,
+                                              .k = pk,
+                                              .v = pv,
+                                              .q_stride = width,
+                                              .k_stride = width,
+                                              .v_stride = width,
+                                              .out_stride = width,
+                                              .batches = 1,
+                                              .rows_q = (uint32_t)rq,
+                                              .rows_k = (uint32_t)rk,
+                                              .heads = (uint32_t)heads,
+                                              .dim = (uint32_t)plain,
+                                              .scale = 0.2f,
+                                              .is_causal = true },
+                        pe);
         for (size_t r = 0; r < rq * heads; r++)
             memcpy(expect + r * value, pe + r * plain, value * 4);
         g_assert_cmpfloat(error_of(out, expect, rq * heads * value), <, 2e-5);
@@ -538,9 +605,9 @@ static void test_rope_pairs(void)
             bool is_turned = at >= 0 && at < HEADS * HEAD && d < DIM;
             double angle = is_turned ? (POS + r) * (pair + 1) : 0;
             const float *p = was + r * STRIDE + (is_turned ? n - d % 2 : n);
-            double want = !is_turned     ? p[0]
-                          : d % 2 == 0   ? p[0] * cos(angle) - p[1] * sin(angle)
-                                         : p[1] * cos(angle) + p[0] * sin(angle);
+            double want = !is_turned   ? p[0]
+                          : d % 2 == 0 ? p[0] * cos(angle) - p[1] * sin(angle)
+                                       : p[1] * cos(angle) + p[0] * sin(angle);
             g_assert_cmpfloat(fabs(x[r * STRIDE + n] - want), <, 1e-5);
         }
     g_free(x);
@@ -553,7 +620,8 @@ static void test_ops(void)
     vl_pool *pool = new_pool(2);
     size_t rows = 700, n = 384;
     float *x = random_floats(rows * n, 5), *w = random_floats(n, 1);
-    float *b = random_floats(n, 1), *y = g_new(float, rows * n), *e = g_new(float, rows * n);
+    float *b = random_floats(n, 1), *y = g_new(float, rows *n),
+          *e = g_new(float, rows *n);
     vl_layernorm(pool, x, rows, n, w, b, 1e-6f, y);
     for (size_t r = 0; r < rows; r++)
         vl_kernels_scalar.layernorm(x + r * n, n, w, b, 1e-6f, e + r * n);

@@ -333,8 +333,8 @@ static void test_choice(void)
     int taken = 0;
     gsize i;
     json_t *row;
-    json_array_foreach(trace, i, row) taken +=
-        json_is_true(json_object_get(row, "taken"));
+    json_array_foreach(trace, i, row)
+        taken += json_is_true(json_object_get(row, "taken"));
     g_assert_cmpint(taken, ==, 1);
 
     g_autoptr(GError) error = NULL;
