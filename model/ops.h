@@ -25,7 +25,8 @@ typedef struct vl_pool vl_pool;
 vl_pool *vl_pool_new(uint32_t threads, vl_error *err);
 void vl_pool_free(vl_pool *pool);
 uint32_t vl_pool_threads(const vl_pool *pool);
-/* Run fn(arg, i, slot) for i in [0, count); `slot` < threads is the running worker's own.
+/* Run fn(arg, i, slot) for i in [0, count); `slot` is the running worker's own
+ * (pool.h says how large it can be).
  * Several callers may use one pool: calls queue. */
 void vl_pool_run(vl_pool *pool, size_t count,
                  void (*fn)(void *arg, size_t i, uint32_t slot), void *arg);

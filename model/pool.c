@@ -17,8 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GUESTS_MAX 64 /* bits of a mask; who comes when all are taken waits */
-
 typedef struct worker {
     struct vl_pool *pool;
     pthread_t thread;
@@ -42,8 +40,8 @@ struct vl_pool {
     void (*fn)(void *arg, size_t i, uint32_t slot);
     void *arg;
     worker *workers;
-    uint8_t
-        *scratch; /* [threads + GUESTS_MAX][VL_SCRATCH_BYTES]; unused ones take address
+    uint8_t *
+        scratch; /* [threads + VL_POOL_GUESTS_MAX][VL_SCRATCH_BYTES]; unused ones take address
                          space only */
 };
 
@@ -89,7 +87,7 @@ vl_pool *vl_pool_new(uint32_t threads, vl_error *err)
     vl_pool *pool = calloc(1, sizeof *pool);
     worker *workers = calloc(threads, sizeof *workers);
     uint8_t *scratch =
-        aligned_alloc(64, (size_t)(threads + GUESTS_MAX) * VL_SCRATCH_BYTES);
+        aligned_alloc(64, (size_t)(threads + VL_POOL_GUESTS_MAX) * VL_SCRATCH_BYTES);
     if (pool == NULL || workers == NULL || scratch == NULL) {
         free(pool);
         free(workers);
@@ -144,7 +142,7 @@ uint32_t vl_pool_threads(const vl_pool *pool)
 
 void *vl_pool_scratch(const vl_pool *pool, uint32_t slot)
 {
-    assert(slot < pool->threads + GUESTS_MAX);
+    assert(slot < pool->threads + VL_POOL_GUESTS_MAX);
     return pool->scratch + (size_t)slot * VL_SCRATCH_BYTES;
 }
 
