@@ -406,7 +406,8 @@ dp_input *dp_input_open_with(const char *path, const dp_render_opts *opts,
 dp_input *dp_input_open(const dp_app *app, const char *path, GError **error)
 {
     const dp_render_opts opts = { .limits = app->limits,
-                                  .passwords = (const char *const *)app->passwords };
+                                  .passwords = (const char *const *)app->passwords,
+                                  .cancellable = app->cancellable };
     return dp_input_open_with(path, &opts, NULL, error);
 }
 

@@ -289,6 +289,8 @@ static int walk(run *r, char **files, work job,
         g_autoptr(dp_input) input = dp_input_open(r->app, files[r->index], &error);
         json_t *result =
             input != NULL ? job(r->engine, &input->source, &r->options, &error) : NULL;
+        if (result == NULL && g_cancellable_is_cancelled(r->app->cancellable))
+            break;
         if (result == NULL) {
             note_failure(r, &tally, files[r->index], error);
             continue;

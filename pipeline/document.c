@@ -268,7 +268,8 @@ json_t *dp_extract_document(dx_engine *engine, const vl_model_info *model,
 {
     dp_input_waits waits = { how->wait_begin, how->wait_end, how->user };
     const dp_render_opts render = { .limits = recipe->limits,
-                                    .passwords = (const char *const *)recipe->passwords };
+                                    .passwords = (const char *const *)recipe->passwords,
+                                    .cancellable = how->cancellable };
     g_autoptr(dp_input) input = dp_input_open_with(path, &render, &waits, error);
     if (input == NULL)
         return NULL;

@@ -59,8 +59,9 @@ typedef struct dp_render_limits {
 typedef struct dp_render_opts {
     dp_render_limits limits;
     const char *const
-        *passwords;     /* NULL-terminated, tried in order after the empty one */
-    const char *worker; /* path of docvl-render; NULL: the installed one */
+        *passwords;            /* NULL-terminated, tried in order after the empty one */
+    const char *worker;        /* path of docvl-render; NULL: the installed one */
+    GCancellable *cancellable; /* ends every wait with G_IO_ERROR_CANCELLED; NULL: none */
 } dp_render_opts;
 
 /* The program that would be started: `worker` if not NULL, $DOCVL_RENDER, beside our own

@@ -22,12 +22,14 @@
 #include <unistd.h>
 
 #define HASH_BYTES (256u << 10)
+#define CANCEL_MS  100 /* how often a wait looks whether it is still wanted */
 #define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 struct dp_document {
     char *name;
     dp_render_limits limits;
     dp_document_info info;
+    GCancellable *cancellable; /* a reference, or NULL */
     int socket;
     pid_t pid; /* 0 when it is gone */
 };
@@ -109,16 +111,19 @@ static gboolean fail_bytes(const dp_document *d, GError **error)
                 "more than %" G_GUINT64_FORMAT " bytes, the limit", d->limits.bytes_max);
 }
 
-/* Wait for input until the deadline. */
+/* Wait for input until the deadline, or until the document's cancellable says stop: a signal
+ * may reach another thread, so it does not end the call by itself. */
 static gboolean wait_input(const dp_document *d, int fd, int64_t deadline, GError **error)
 {
     for (;;) {
+        if (g_cancellable_set_error_if_cancelled(d->cancellable, error))
+            return FALSE;
         int64_t left = deadline - now_ms();
         struct pollfd p = { .fd = fd, .events = POLLIN };
-        int rc = left <= 0 ? 0 : poll(&p, 1, (int)left);
+        int rc = left <= 0 ? 0 : poll(&p, 1, (int)MIN(left, CANCEL_MS));
         if (rc > 0)
             return TRUE;
-        if (rc < 0 && errno == EINTR)
+        if ((rc < 0 && errno == EINTR) || (rc == 0 && left > CANCEL_MS))
             continue;
         if (rc < 0)
             return fail(d, DP_RENDER_TEMPORARY, error, "waiting: %s", g_strerror(errno));
@@ -628,6 +633,8 @@ dp_document *dp_document_open(int fd, const char *name, const dp_render_opts *op
     d->name = printable(name);
     if (opts != NULL)
         d->limits = opts->limits;
+    if (opts != NULL && opts->cancellable != NULL)
+        d->cancellable = g_object_ref(opts->cancellable);
     set_defaults(&d->limits);
     int content = take_content(d, fd, error);
     gboolean is_open = content >= 0 && open_document(d, content, opts, error);
@@ -643,6 +650,7 @@ void dp_document_free(dp_document *d)
     if (d == NULL)
         return;
     (void)stop(d, TRUE);
+    g_clear_object(&d->cancellable);
     g_free(d->name);
     g_free(d);
 }
