@@ -297,25 +297,20 @@ static void put_all(json_t *object, const mapping *map, gsize count, const eleme
         put_kind(object, map[i].name, map[i].kind, find(from, map[i].path));
 }
 
-/* The printed block: lines, then postcode and city, then country. */
+/* The address in one line, in the form of those that are read off a page. */
 static void put_raw_address(json_t *party)
 {
-    static const char *const parts[] = { "line1", "line2", "line3" };
+    static const char *const parts[] = { "line1",    "line2", "line3",
+                                         "postcode", "city",  "country" };
     json_t *address = json_object_get(party, "address");
     if (address == NULL)
         return;
     g_autoptr(GString) raw = g_string_new(NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(parts); i++) {
-        const char *line = json_string_value(json_object_get(address, parts[i]));
-        if (line != NULL)
-            g_string_append_printf(raw, "%s%s", raw->len > 0 ? "\n" : "", line);
+        const char *part = json_string_value(json_object_get(address, parts[i]));
+        if (part != NULL)
+            g_string_append_printf(raw, "%s%s", raw->len > 0 ? ", " : "", part);
     }
-    const char *postcode = json_string_value(json_object_get(address, "postcode"));
-    const char *city = json_string_value(json_object_get(address, "city"));
-    if (postcode != NULL || city != NULL)
-        g_string_append_printf(
-            raw, "%s%s%s%s", raw->len > 0 ? "\n" : "", postcode != NULL ? postcode : "",
-            postcode != NULL && city != NULL ? " " : "", city != NULL ? city : "");
     if (raw->len > 0)
         put(address, "raw", json_string(raw->str));
 }

@@ -191,7 +191,7 @@ static void test_fields(void)
         { cii, "cii", "seller/name", "A GmbH" },
         { cii, "cii", "seller/vat_id", "DE136695976" },
         { cii, "cii", "seller/tax_number", "12/345" },
-        { cii, "cii", "seller/address/raw", "Weg 1\n10115 Berlin" },
+        { cii, "cii", "seller/address/raw", "Weg 1, 10115, Berlin, DE" },
         { cii, "cii", "seller/address/country", "DE" },
         { cii, "cii", "buyer/address/city", "Bonn" },
         { cii, "cii", "currency", "EUR" },
