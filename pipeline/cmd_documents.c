@@ -18,6 +18,16 @@ typedef struct run {
     gint64 started;
 } run;
 
+static void run_clear(run *r)
+{
+    g_free(r->schema_name);
+    g_free(r->out_dir);
+    g_free(r->format);
+    g_free(r->labels);
+    dx_engine_free(r->engine);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(run, run_clear)
+
 static const char *current_name;
 
 static void show_progress(void *user, const char *stage, uint32_t page, uint32_t pages)
@@ -193,7 +203,7 @@ static void extract_all(run *r, const dp_recipe *recipe, char **files, dp_tally 
 
 int dp_cmd_extract(dp_app *app, int argc, char **argv)
 {
-    run r = { .app = app, .variables = "DOCVL_EXTRACT" };
+    g_auto(run) r = { .app = app, .variables = "DOCVL_EXTRACT" };
     const GOptionEntry entries[] = {
         { "schema", 's', 0, G_OPTION_ARG_FILENAME, &r.schema_name,
           "Schema by name or path", "NAME" },
@@ -240,7 +250,6 @@ int dp_cmd_extract(dp_app *app, int argc, char **argv)
     }
     dp_tally tally = { 0 };
     extract_all(&r, recipe, argv + 1, &tally);
-    dx_engine_free(r.engine);
     return (int)dp_tally_exit(&tally, app);
 }
 
@@ -305,13 +314,12 @@ static int walk(run *r, char **files, work job,
         print(r, input, result);
         json_decref(result);
     }
-    dx_engine_free(r->engine);
     return (int)dp_tally_exit(&tally, r->app);
 }
 
 int dp_cmd_read(dp_app *app, int argc, char **argv)
 {
-    run r = { .app = app, .variables = "DOCVL_READ" };
+    g_auto(run) r = { .app = app, .variables = "DOCVL_READ" };
     const GOptionEntry entries[] = {
         { "boxes", 0, 0, G_OPTION_ARG_NONE, &r.is_boxes,
           "Words with boxes, a JSON line a document", NULL },
@@ -324,7 +332,7 @@ int dp_cmd_read(dp_app *app, int argc, char **argv)
 
 int dp_cmd_classify(dp_app *app, int argc, char **argv)
 {
-    run r = { .app = app, .variables = "DOCVL_CLASSIFY" };
+    g_auto(run) r = { .app = app, .variables = "DOCVL_CLASSIFY" };
     const GOptionEntry entries[] = {
         { "labels", 'l', 0, G_OPTION_ARG_STRING, &r.labels,
           "Classes to choose from, at least two", "A,B,…" },

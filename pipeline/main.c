@@ -280,13 +280,23 @@ static gboolean check_globals(dp_app *app, GError **error)
     return dp_limits_read(app, error) && dp_dx_options(app, &unused, error);
 }
 
+static void app_clear(dp_app *app)
+{
+    g_free(app->model_dir);
+    g_free(app->text);
+    g_strfreev(app->passwords);
+    for (gsize i = 0; i < G_N_ELEMENTS(app->limit_texts); i++)
+        g_free(app->limit_texts[i]);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dp_app, app_clear)
+
 int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "");
     /* jansson without memory would leave members out of a result; like GLib it ends the
      * process instead, and the journal brings the document back. */
     json_set_alloc_funcs(g_malloc, g_free);
-    dp_app app = { .cancellable = cancellable = g_cancellable_new() };
+    g_auto(dp_app) app = { .cancellable = cancellable = g_cancellable_new() };
     g_autoptr(GError) error = NULL;
     if (!parse_globals(&app, &argc, &argv, &error)) {
         dp_message(&app, "error", "%s", error->message);
@@ -310,9 +320,5 @@ int main(int argc, char **argv)
         dp_message(&app, "error", "%s", error->message);
         return DP_EXIT_USAGE;
     }
-    int code = run_command(&app, argc, argv);
-    g_free(app.model_dir);
-    g_free(app.text);
-    g_strfreev(app.passwords);
-    return code;
+    return run_command(&app, argc, argv);
 }
