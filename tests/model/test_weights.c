@@ -189,7 +189,8 @@ static void test_json(void)
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         vl_error err = { 0 };
-        g_test_message("case: %s", cases[i].text);
+        g_autofree char *shown = g_strescape(cases[i].text, NULL);
+        g_test_message("case: %s", shown);
         vl_json_doc *doc =
             vl_json_parse(cases[i].text, strlen(cases[i].text), "test", &err);
         g_assert_cmpint(err.code, ==, cases[i].expect);
