@@ -9,7 +9,8 @@ def labels(ch, ox, oy, w, h):
 
     ch: rows of x, y, class, height of a capital, gap behind; ox, oy: where their page lies on the canvas of w x h.
     [h/16, w/4, 5]: class (0 none, -1 not judged: between 4 and 6 pixels), x from the anchor / 4, y from the patch's middle / 16,
-    height / 32, gap. A character near a patch's upper or lower edge belongs to both patches; reading joins the two."""
+    height / 32, gap. A character near a patch's upper or lower edge belongs to both patches, unless the other has a line of its
+    own there; reading joins the two."""
     rows, cols = h // 16, w // 4
     out = np.zeros((rows * cols, 5), np.float16)
     if not len(ch):
@@ -22,12 +23,13 @@ def labels(ch, ox, oy, w, h):
     n = len(c)
     who = np.repeat(np.tile(np.arange(n), 2)[:, None], 5, 1)
     row = np.repeat(np.concatenate((i0, other))[:, None], 5, 1)
-    far = np.repeat(np.repeat((0., 1.), n)[:, None], 5, 1)       # the patch that a character stands in comes first
     col = j0[who] + np.arange(-2, 3)
     dx = x[who] - 4 * col - 2
     ok = (row >= 0) & (row < rows) & (col >= 0) & (col < cols) & (np.abs(dx) < 6)
-    row, col, far, who, dx = (q[ok] for q in (row, col, far, who, dx))
+    row, col, who, dx = (q[ok] for q in (row, col, who, dx))
     at = row * cols + col
+    # One patch speaks of one line: its own, else the nearer of two that reach in, however near a letter of the other is.
+    far = np.where(row == i0[who], 0, 100 + 10 * np.abs(y[who] - 16 * row - 8))
     order = np.lexsort((np.abs(dx) + far, at))
     at, who, dx, row = (q[order] for q in (at, who, dx, row))
     first = np.nonzero(np.append(True, at[1:] != at[:-1]))[0] if len(at) else []
