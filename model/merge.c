@@ -9,7 +9,8 @@
  * two anchors costs nothing, one that no anchor has for its own costs much.  Print has a
  * pitch: two characters nearer than their faces can be are one.
  *
- * model/training/reading.py is the definition.
+ * model/training/reading.py is the definition of all this but for rows that mix two lines,
+ * which labels do not show.
  */
 #include "merge.h"
 
@@ -37,12 +38,19 @@
 #define KINDS_MOST    (4 * VL_REPORT_TOP)
 #define NEAR          7 /* anchors: characters farther apart share none */
 #define PROB_LEAST    0.25f
+#define MIX_WINDOW    12    /* anchors to either side whose heights are compared */
+#define MIX_NAMED     0.4f  /* probability with which the other row names it */
+#define MIX_NEAR      0.7f  /* anchors between the two places */
+#define MIX_SPREAD    0.05f /* of the height: more in a row that mixes two lines */
+#define MIX_RATIO     1.4f  /* times as wide as in the row that owns the character */
+#define FOREIGN       0.5f  /* likelihood of what belongs to another line */
 
 #define NONE UINT32_MAX
 
 /* One anchor of a track, its reports about that line joined. */
 typedef struct cell {
     vl_report said;
+    float foreign; /* probability that goes to characters of the line above or below */
     bool is_seen;
 } cell;
 
@@ -62,7 +70,9 @@ typedef struct track {
 
 typedef struct merging {
     const vl_anchors *anchors;
-    uint32_t *links; /* [rows * columns] next report of the same track */
+    float *spread;    /* [rows * columns] of the heights named around an anchor */
+    uint8_t *foreign; /* [rows * columns] bit k: class k is of the line above or below */
+    uint32_t *links;  /* [rows * columns] next report of the same track */
     track *tracks;
     size_t track_count, track_room;
     cell *cells;     /* [columns + 1] of one track */
@@ -75,13 +85,105 @@ typedef struct merging {
     size_t mark_count, mark_room;
 } merging;
 
-/* ---- tracks ---- */
-
 static bool is_report(const vl_report *r)
 {
     return 1 - r->none > SEEN_LEAST && isfinite(r->x) && isfinite(r->y) &&
            isfinite(r->height) && isfinite(r->gap);
 }
+
+/* ---- rows that mix two lines ---- */
+
+/* Deviation of the heights that a row names within MIX_WINDOW anchors. */
+static void measure_spread(merging *m, uint32_t row)
+{
+    const vl_anchors *a = m->anchors;
+    const vl_report *r = &a->reports[(size_t)row * a->columns];
+    float middle = a->high * ((float)row + 0.5f);
+    double count = 0, sum = 0, squares = 0;
+    for (uint32_t column = 0; column < a->columns + MIX_WINDOW; column++) {
+        for (uint32_t side = 0; side < 2; side++) {
+            uint32_t at = column - side * (2 * MIX_WINDOW + 1);
+            if (at >= a->columns || !is_report(&r[at])) /* also below 0 */
+                continue;
+            double sign = side == 0 ? 1 : -1, y = r[at].y - middle;
+            count += sign;
+            sum += sign * y;
+            squares += sign * y * y;
+        }
+        if (column < MIX_WINDOW)
+            continue;
+        double mean = count > 0 ? sum / count : 0;
+        double variance = count > 0 ? squares / count - mean * mean : 0;
+        m->spread[(size_t)row * a->columns + column - MIX_WINDOW] =
+            (float)sqrt(fmax(variance, 0));
+    }
+}
+
+static float kind_prob(const vl_report *r, uint32_t kind)
+{
+    for (uint32_t k = 0; k < VL_REPORT_TOP; k++)
+        if (r->kind[k] == kind)
+            return r->prob[k];
+    return 0;
+}
+
+/* Does the row `other` (a neighbour) name the class at the same place, at another height
+ * and with less doubt about heights? */
+static bool is_of_row(const merging *m, uint32_t row, uint32_t column, uint32_t kind,
+                      uint32_t other)
+{
+    const vl_anchors *a = m->anchors;
+    size_t at = (size_t)row * a->columns + column;
+    const vl_report *r = &a->reports[at];
+    if (other >= a->rows) /* also above the first */
+        return false;
+    for (uint32_t c = column > 0 ? column - 1 : 0; c <= column + 1 && c < a->columns;
+         c++) {
+        size_t there = (size_t)other * a->columns + c;
+        const vl_report *q = &a->reports[there];
+        if (is_report(q) && kind_prob(q, kind) >= MIX_NAMED &&
+            fabsf(q->x - r->x) < MIX_NEAR * a->wide &&
+            fabsf(q->y - r->y) > LINE_SHARE * fminf(q->height, r->height) &&
+            m->spread[at] > MIX_RATIO * m->spread[there])
+            return true;
+    }
+    return false;
+}
+
+/* Where lines stand closer than one and a half patches, some rows of patches are reached by
+ * two lines, and their anchors name letters of either in turn, at heights between them.
+ * What the row above or below names as well, and without such doubt, belongs there. */
+static void part_rows(merging *m)
+{
+    const vl_anchors *a = m->anchors;
+    for (uint32_t row = 0; row < a->rows; row++)
+        measure_spread(m, row);
+    for (uint32_t row = 0; row < a->rows; row++)
+        for (uint32_t column = 0; column < a->columns; column++) {
+            size_t at = (size_t)row * a->columns + column;
+            const vl_report *r = &a->reports[at];
+            m->foreign[at] = 0;
+            if (!is_report(r) || m->spread[at] < MIX_SPREAD * r->height)
+                continue;
+            for (uint32_t k = 0; k < VL_REPORT_TOP && r->kind[k] != 0; k++)
+                if (is_of_row(m, row, column, r->kind[k], row - 1) ||
+                    is_of_row(m, row, column, r->kind[k], row + 1))
+                    m->foreign[at] |= (uint8_t)(1u << k);
+        }
+}
+
+/* Probability of the classes that belong to the report's own line. */
+static float own_prob(const merging *m, size_t at)
+{
+    const vl_report *r = &m->anchors->reports[at];
+    float own = 1 - r->none;
+    for (uint32_t k = 0; k < VL_REPORT_TOP; k++)
+        if ((m->foreign[at] >> k & 1) != 0)
+            own -= r->prob[k];
+    return own;
+}
+
+/* ---- tracks ---- */
 
 /* The surest report of a row at a column or beside it. */
 static const vl_report *neighbour(const vl_anchors *a, uint32_t row, uint32_t column)
@@ -157,6 +259,7 @@ static bool track_column(merging *m, uint32_t column, uint32_t *open)
         const vl_report *r = &a->reports[i];
         if (!is_report(r) || is_squeezed(a, row, column))
             continue;
+        bool is_own = own_prob(m, i) >= SEEN_LEAST;
         float least = INFINITY;
         for (uint32_t k = *open; k != NONE; k = m->tracks[k].next) {
             float dy = fabsf(m->tracks[k].y - r->y);
@@ -167,13 +270,15 @@ static bool track_column(merging *m, uint32_t column, uint32_t *open)
         }
         m->links[i] = NONE;
         if (best == NONE) {
-            if (!track_start(m, column, i, open))
+            if (is_own && !track_start(m, column, i, open))
                 return false;
             continue;
         }
         track *t = &m->tracks[best];
-        t->y += TRACK_FOLLOW * (r->y - t->y);
-        t->height += TRACK_FOLLOW * (r->height - t->height);
+        if (is_own) {
+            t->y += TRACK_FOLLOW * (r->y - t->y);
+            t->height += TRACK_FOLLOW * (r->height - t->height);
+        }
         m->links[t->tail] = i;
         t->tail = i;
         t->last = column;
@@ -240,15 +345,17 @@ static uint32_t join_reports(const merging *m, uint32_t from, cell *out)
     uint32_t column = from % a->columns, i = from;
     float total = 0, share = 0;
     kinds all = { .count = 0 };
-    out->said = (vl_report){ .none = 0 };
-    out->is_seen = true;
+    *out = (cell){ .is_seen = true };
     for (; i != NONE && i % a->columns == column; i = m->links[i])
         total += row_weight(a, i);
     for (i = from; i != NONE && i % a->columns == column; i = m->links[i]) {
         const vl_report *r = &a->reports[i];
         float w = row_weight(a, i) / total, sure = w * (1 - r->none);
-        for (uint32_t k = 0; k < VL_REPORT_TOP && r->kind[k] != 0; k++)
+        for (uint32_t k = 0; k < VL_REPORT_TOP && r->kind[k] != 0; k++) {
             kinds_add(&all, r->kind[k], w * r->prob[k]);
+            if ((m->foreign[i] >> k & 1) != 0)
+                out->foreign += w * r->prob[k];
+        }
         out->said.none += w * r->none;
         out->said.x += sure * r->x;
         out->said.y += sure * r->y;
@@ -288,14 +395,6 @@ static void fill_cells(merging *m, const track *t)
 
 /* ---- the likeliest row of characters ---- */
 
-static float kind_prob(const vl_report *r, uint32_t kind)
-{
-    for (uint32_t k = 0; k < VL_REPORT_TOP; k++)
-        if (r->kind[k] == kind)
-            return r->prob[k];
-    return 0;
-}
-
 /* How likely is what a cell says when the nearest character is `kind` at a distance: it
  * names it, is silent, or says anything (labels between one and one and a half anchors
  * are not judged in training). */
@@ -309,7 +408,8 @@ static float explain(const cell *c, uint32_t kind, float x, float distance)
     uint32_t z = 0;
     while (distance >= zones[z].to)
         z++;
-    float likely = zones[z].silent * c->said.none + zones[z].anything + FLOOR;
+    float likely =
+        zones[z].silent * c->said.none + zones[z].anything + FOREIGN * c->foreign + FLOOR;
     if (c->is_seen && zones[z].named > 0) {
         float off = c->said.x - x, slack = z < 2 ? 1 : 2.2f;
         likely += zones[z].named * kind_prob(&c->said, kind) *
@@ -460,7 +560,8 @@ static uint32_t search(merging *m, const track *t, uint32_t columns)
     uint32_t count = make_states(m, t, columns), at = 0;
     m->none[0] = 0;
     for (uint32_t i = 0; i < columns; i++)
-        m->none[i + 1] = m->none[i] - logf(m->cells[i].said.none + FLOOR);
+        m->none[i + 1] = m->none[i] - logf(m->cells[i].said.none +
+                                           FOREIGN * m->cells[i].foreign + FLOOR);
     qsort(m->states, count, sizeof *m->states, compare_states);
     for (uint32_t column = 0; column < columns; column++) {
         close_column(m, t, column, at);
@@ -541,18 +642,23 @@ static bool put_marks(merging *m, const track *t, uint32_t last, uint32_t column
 static bool merging_init(merging *m)
 {
     size_t columns = m->anchors->columns, all = columns * m->anchors->rows;
+    m->spread = vl_floats_new(all + 1);
+    m->foreign = malloc(all + 1);
     m->links = malloc((all + 1) * sizeof *m->links);
     m->cells = malloc((columns + 1) * sizeof *m->cells);
     m->none = vl_floats_new(columns + 1);
     m->closed = vl_floats_new(columns + 1);
     m->from = malloc((columns + 1) * sizeof *m->from);
     m->states = malloc((columns * STATES_MOST + 1) * sizeof *m->states);
-    return m->links != NULL && m->cells != NULL && m->none != NULL && m->closed != NULL &&
-           m->from != NULL && m->states != NULL;
+    return m->spread != NULL && m->foreign != NULL && m->links != NULL &&
+           m->cells != NULL && m->none != NULL && m->closed != NULL && m->from != NULL &&
+           m->states != NULL;
 }
 
 static void merging_clear(merging *m)
 {
+    free(m->spread);
+    free(m->foreign);
     free(m->links);
     free(m->tracks);
     free(m->cells);
@@ -566,7 +672,10 @@ static void merging_clear(merging *m)
 bool vl_anchors_merge(const vl_anchors *anchors, vl_mark **marks, size_t *count)
 {
     merging m = { .anchors = anchors };
-    bool is_done = merging_init(&m) && find_tracks(&m);
+    bool is_done = merging_init(&m);
+    if (is_done)
+        part_rows(&m);
+    is_done = is_done && find_tracks(&m);
     for (size_t i = 0; is_done && i < m.track_count; i++) {
         const track *t = &m.tracks[i];
         uint32_t columns = t->last - t->first + 1;

@@ -204,6 +204,66 @@ static void test_squeezed(void)
     g_free(got);
 }
 
+/* Lines a little more than a patch apart: a row that two of them reach names letters of
+ * both, at heights between them.  Few letters go astray. */
+static void test_mixed(void)
+{
+    static const char *const lines[] = {
+        "appropriate space. you must",  "the information required for",
+        "of income for which a treaty", "made. note, if you claim a",
+        "reduced rate of tax, based",   "on a treaty, you must be a",
+    };
+    static float smooth[COLUMNS];
+    uint32_t right = 0, found = 0, all = 0;
+    for (int phase = 0; phase < 8; phase++) {
+        float top = 14 + 2.2f * (float)phase, pitch = 17.7f;
+        clear();
+        for (uint32_t i = 0; i < G_N_ELEMENTS(lines); i++)
+            say_line(lines[i], 10, top + pitch * (float)i, 12, 0, 0.6f);
+        for (uint32_t row = 0; row < ROWS; row++) {
+            vl_report *r = &reports[(size_t)row * COLUMNS];
+            for (uint32_t c = 0; c < COLUMNS; c++) {
+                float sum = 0, count = 0;
+                for (uint32_t k = c > 1 ? c - 2 : 0; k < MIN(c + 3, COLUMNS); k++)
+                    if (r[k].none < 0.7f) {
+                        sum += r[k].y;
+                        count++;
+                    }
+                smooth[c] = count > 0 ? sum / count : r[c].y;
+            }
+            for (uint32_t c = 0; c < COLUMNS; c++)
+                r[c].y = smooth[c];
+        }
+        vl_anchors anchors = { reports, COLUMNS, ROWS, WIDE, HIGH, codes };
+        vl_mark *marks = NULL;
+        size_t count = 0;
+        g_assert_true(vl_anchors_merge(&anchors, &marks, &count));
+        found += (uint32_t)count;
+        for (uint32_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+            float x = 10;
+            for (const char *c = lines[i]; *c != '\0'; c++) {
+                float advance = *c == ' ' ? 4.8f : advance_of(*c, 12);
+                float y = top + pitch * (float)i;
+                x += advance / 2;
+                if (*c != ' ') {
+                    bool is_found = false;
+                    for (size_t k = 0; k < count; k++)
+                        is_found |= marks[k].kind == kind_of(*c) &&
+                                    fabsf(marks[k].x - x) < 3 &&
+                                    fabsf(marks[k].y - y) < 7;
+                    right += is_found;
+                    all++;
+                }
+                x += advance / 2;
+            }
+        }
+        free(marks);
+    }
+    g_test_message("%u of %u characters, %u named", right, all, found);
+    g_assert_cmpuint(right * 100, >=, all * 90);
+    g_assert_cmpuint(found * 100, <=, all * 109);
+}
+
 static void test_noise(void)
 {
     for (int round = 0; round < 30; round++) {
@@ -231,6 +291,7 @@ int main(int argc, char **argv)
     g_test_add_func("/merge/lines", test_lines);
     g_test_add_func("/merge/recall", test_recall);
     g_test_add_func("/merge/squeezed", test_squeezed);
+    g_test_add_func("/merge/mixed", test_mixed);
     g_test_add_func("/merge/noise", test_noise);
     return g_test_run();
 }
