@@ -17,7 +17,13 @@
 #include "util.h"
 
 #define NONE         UINT32_MAX
-#define PIECE_GAP    1.3f /* heights between two words of one piece of a line */
+#define PIECE_GAP    1.3f  /* heights between two words of one piece of a line */
+#define GUTTER_GAP   0.7f  /* heights of white that a narrow gutter has at least */
+#define GUTTER_EDGE  0.4f  /* heights by which the lines behind it start apart */
+#define GUTTER_SPAN  16.0f /* heights above and below that are looked at */
+#define GUTTER_LINES 6u    /* that have it in common */
+#define GUTTER_CROSS 4u    /* a word across for so many lines, no more */
+#define GUTTER_WORK  100000000u
 #define HEIGHT_LEAST 4.0f
 #define HEIGHT_MOST  80.0f
 
@@ -417,35 +423,117 @@ static bool find_words(grouping *g)
     return true;
 }
 
+/* ---- gutters ---- */
+
+/* White between two neighbouring words of a chain. */
+typedef struct gap {
+    float x1, y, height; /* where it ends */
+    uint32_t at;         /* place of the word before it in the chains' order */
+} gap;
+
+/* Is a gap a part of a gutter: do the lines around it start behind it at one edge, with
+ * white before, and hardly a word across? */
+static bool is_gutter(const grouping *g, const gap *here)
+{
+    float height = here->height, span = GUTTER_SPAN * height;
+    float white = here->x1 - 0.8f * GUTTER_GAP * height;
+    size_t lines = 0, across = 0;
+    for (size_t i = 0; i < g->word_count; i++) {
+        const item *w = &g->word_items[i];
+        if (fabsf(w->y - here->y) > span)
+            continue;
+        if (fabsf(w->x0 - here->x1) < GUTTER_EDGE * height)
+            lines++;
+        else
+            across += w->x0 < here->x1 && w->x1 > white;
+    }
+    return lines >= GUTTER_LINES && GUTTER_CROSS * across <= lines;
+}
+
+/* is_cut[k]: the chain of words is to be cut behind order[k].  Columns that stand so close
+ * that their words chain are told by what many lines have in common. */
+static bool find_gutters(const grouping *g, const chains *c, bool *is_cut)
+{
+    gap *gaps = malloc((g->word_count + 1) * sizeof *gaps);
+    size_t count = 0;
+    if (gaps == NULL)
+        return false;
+    for (size_t i = 0; i < c->count; i++)
+        for (uint32_t k = c->start[i]; k + 1 < c->start[i + 1]; k++) {
+            const item *a = &g->word_items[c->order[k]],
+                       *b = &g->word_items[c->order[k + 1]];
+            float height = fminf(a->height, b->height);
+            if (b->x0 - a->x1 >= GUTTER_GAP * height)
+                gaps[count++] = (gap){ b->x0, (a->y_right + b->y) / 2, height, k };
+        }
+    if (count * g->word_count <= GUTTER_WORK)
+        for (size_t i = 0; i < count; i++)
+            is_cut[gaps[i].at] = is_gutter(g, &gaps[i]);
+    free(gaps);
+    return true;
+}
+
 /* ---- lines ---- */
+
+/* One piece: order[first .. end). */
+static vl_piece make_piece(const grouping *g, const uint32_t *order, uint32_t first,
+                           uint32_t end)
+{
+    vl_piece p = { INFINITY, -INFINITY, 0, INFINITY };
+    for (uint32_t k = first; k < end; k++) {
+        const item *it = &g->word_items[order[k]];
+        p.x0 = fminf(p.x0, it->x0);
+        p.x1 = fmaxf(p.x1, it->x1);
+        p.y += (it->y + it->y_right) / 2 / (float)(end - first);
+        p.height = fminf(p.height, it->height);
+    }
+    return p;
+}
+
+/* Parts of one chain that did not come into different columns are one line still. */
+static void mend_cuts(const chains *c, const uint32_t *piece, const uint32_t *areas,
+                      uint32_t *lines)
+{
+    for (size_t i = 0; i < c->count; i++)
+        for (uint32_t k = c->start[i]; k + 1 < c->start[i + 1]; k++)
+            if (areas[piece[k]] == areas[piece[k + 1]])
+                lines[piece[k + 1]] = lines[piece[k]];
+}
 
 /* Pieces: words whose gaps are those between words; then their order. */
 static bool find_lines(grouping *g)
 {
     static const link_rule rule = { PIECE_GAP, 0.5f, 0.4f };
     chains c = { 0 };
+    size_t room = g->word_count + 1;
     if (!chain_items(g->word_items, g->word_count, &rule, &c))
         return false;
-    vl_piece *pieces = malloc((c.count + 1) * sizeof *pieces);
-    uint32_t *lines = malloc((c.count + 1) * sizeof *lines);
-    bool is_done = pieces != NULL && lines != NULL;
-    for (size_t i = 0; is_done && i < c.count; i++) {
-        vl_piece p = { INFINITY, -INFINITY, 0, INFINITY };
-        for (uint32_t k = c.start[i]; k < c.start[i + 1]; k++) {
-            const item *it = &g->word_items[c.order[k]];
-            p.x0 = fminf(p.x0, it->x0);
-            p.x1 = fmaxf(p.x1, it->x1);
-            p.y += (it->y + it->y_right) / 2 / (float)(c.start[i + 1] - c.start[i]);
-            p.height = fminf(p.height, it->height);
-        }
-        pieces[i] = p;
-    }
-    is_done = is_done && vl_order_pieces(pieces, c.count, lines);
+    vl_piece *pieces = malloc(room * sizeof *pieces);
+    uint32_t *piece =
+        malloc(room * sizeof *piece); /* of the words in the chains' order */
+    uint32_t *lines = malloc(room * sizeof *lines), count = 0;
+    uint32_t *areas = malloc(room * sizeof *areas);
+    bool *is_cut = calloc(room, sizeof *is_cut);
+    bool is_done = pieces != NULL && piece != NULL && lines != NULL && areas != NULL &&
+                   is_cut != NULL && find_gutters(g, &c, is_cut);
     for (size_t i = 0; is_done && i < c.count; i++)
-        for (uint32_t k = c.start[i]; k < c.start[i + 1]; k++)
-            g->words[c.order[k]].line = lines[i];
+        for (uint32_t k = c.start[i], first = k; k < c.start[i + 1]; k++) {
+            piece[k] = count;
+            if (k + 1 < c.start[i + 1] && !is_cut[k])
+                continue;
+            pieces[count++] = make_piece(g, c.order, first, k + 1);
+            first = k + 1;
+        }
+    is_done = is_done && vl_order_pieces(pieces, count, lines, areas);
+    if (is_done)
+        mend_cuts(&c, piece, areas, lines);
+    for (size_t k = 0; is_done && k < g->word_count; k++)
+        g->words[c.order[k]].line = lines[piece[k]];
     free(pieces);
+    free(piece);
     free(lines);
+    free(areas);
+    free(is_cut);
     chains_clear(&c);
     return is_done;
 }

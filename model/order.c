@@ -18,13 +18,13 @@
 #define LONG_SHARE  0.5f /* of the pieces of a column */
 #define LINES_LEAST 5u   /* of running text in a column */
 #define CROSS_SHARE 0.2f /* of the smaller column that may lie across */
-#define BAND_SHARE  0.4f /* of the width, of a heading that parts the page */
+#define BAND_SHARE  0.6f /* of either side, of a heading that parts the page */
 #define BESIDE      0.5f /* of the shorter column that stands beside the other */
 #define PIECES_MOST 4000u
 
 typedef struct ordering {
     const vl_piece *pieces;
-    uint32_t *lines, line_count;
+    uint32_t *lines, line_count, *areas, area_count;
     uint32_t *spare; /* [count] */
 } ordering;
 
@@ -61,7 +61,9 @@ static void number_rows(ordering *o, const uint32_t *index, size_t count)
             o->line_count++;
         }
         o->lines[index[i]] = o->line_count - 1;
+        o->areas[index[i]] = o->area_count;
     }
+    o->area_count++;
 }
 
 /* ---- columns ---- */
@@ -126,8 +128,9 @@ static bool find_gutter(const ordering *o, const uint32_t *index, size_t count, 
     return best > 0;
 }
 
-/* Does a piece part the page into bands?  One that lies across the gutter and is wide, or
- * alone in its row: a caption amid two columns is neither. */
+/* Does a piece part the page into bands?  One that lies across the gutter and covers most of
+ * both sides, or is alone in its row: neither a caption amid two columns does, nor a line
+ * of one column that runs into it. */
 static bool is_band(const ordering *o, const uint32_t *index, size_t count, size_t at,
                     float x)
 {
@@ -140,9 +143,11 @@ static bool is_band(const ordering *o, const uint32_t *index, size_t count, size
         const vl_piece *q = &o->pieces[index[i]];
         left = fminf(left, q->x0);
         right = fmaxf(right, q->x1);
-        is_alone = is_alone && (i == at || fabsf(q->y - p->y) > 0.8f * p->height);
+        is_alone =
+            is_alone && (i == at || fabsf(q->y - p->y) > fmaxf(p->height, q->height));
     }
-    return is_alone || p->x1 - p->x0 >= BAND_SHARE * (right - left);
+    return is_alone || (x - p->x0 >= BAND_SHARE * (x - left) &&
+                        p->x1 - x >= BAND_SHARE * (right - x));
 }
 
 /* Left of x first, then right of it, either in its order; returns how many are left. */
@@ -183,9 +188,10 @@ static void order(ordering *o, uint32_t *index, size_t count, uint32_t depth)
     }
 }
 
-bool vl_order_pieces(const vl_piece *pieces, size_t count, uint32_t *lines)
+bool vl_order_pieces(const vl_piece *pieces, size_t count, uint32_t *lines,
+                     uint32_t *areas)
 {
-    ordering o = { .pieces = pieces, .lines = lines };
+    ordering o = { .pieces = pieces, .lines = lines, .areas = areas };
     uint32_t *index = malloc((count + 1) * sizeof *index);
     o.spare = malloc((count + 1) * sizeof *o.spare);
     bool is_done = index != NULL && o.spare != NULL;

@@ -14,7 +14,9 @@ typedef struct vl_piece {
 } vl_piece;
 
 /* lines[i]: the line that piece i belongs to, numbered as one reads: columns of running
- * text one after the other, all else in rows.  False when memory is out. */
-bool vl_order_pieces(const vl_piece *pieces, size_t count, uint32_t *lines);
+ * text one after the other, all else in rows.  areas[i]: the column or part of the page
+ * whose rows it was put into.  False when memory is out. */
+bool vl_order_pieces(const vl_piece *pieces, size_t count, uint32_t *lines,
+                     uint32_t *areas);
 
 #endif

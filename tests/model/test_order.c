@@ -27,10 +27,10 @@ static void column(sheet *s, const char *name, float x0, float x1, float y, int 
 /* Names in reading order, those of one line joined, repetitions once. */
 static char *read_sheet(const sheet *s)
 {
-    uint32_t lines[400];
+    uint32_t lines[400], areas[400];
     GString *out = g_string_new(NULL);
     const char *last = "";
-    g_assert_true(vl_order_pieces(s->pieces, s->count, lines));
+    g_assert_true(vl_order_pieces(s->pieces, s->count, lines, areas));
     for (uint32_t line = 0; line < s->count; line++) {
         g_autoptr(GString) row = g_string_new(NULL);
         for (int x = 0; x < 1000; x += 10)
@@ -124,14 +124,14 @@ static void test_noise(void)
 {
     for (int round = 0; round < 50; round++) {
         sheet s = { .count = 0 };
-        uint32_t lines[400], most = 0;
+        uint32_t lines[400], areas[400], most = 0;
         int count = g_test_rand_int_range(0, 400);
         for (int i = 0; i < count; i++) {
             float x = (float)g_test_rand_double_range(0, 900);
             put(&s, "x", x, x + (float)g_test_rand_double_range(0, 300),
                 (float)g_test_rand_double_range(0, 900));
         }
-        g_assert_true(vl_order_pieces(s.pieces, s.count, lines));
+        g_assert_true(vl_order_pieces(s.pieces, s.count, lines, areas));
         for (size_t i = 0; i < s.count; i++)
             most = MAX(most, lines[i] + 1);
         g_assert_cmpuint(most, <=, s.count);

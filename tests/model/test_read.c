@@ -146,6 +146,106 @@ static void test_empty_and_noise(void)
     }
 }
 
+/* Column `name` of running text, ragged at the right: its words begin with that letter.
+ * Its lines are added to `want`. */
+static void print_column(page *p, char name, float x, float y, float pitch, int lines,
+                         GString *want)
+{
+    uint32_t seed = (uint32_t)name * 7919;
+    for (int i = 0; i < lines; i++) {
+        g_autoptr(GString) line = g_string_new(NULL);
+        for (;;) {
+            seed = seed * 1664525 + 1013904223;
+            gsize length = 2 + (seed >> 16) % 7;
+            if (line->len + 1 + length > 27 || (i % 7 == 6 && line->len > 5))
+                break;
+            g_string_append_printf(line, "%s%c%.*s", line->len > 0 ? " " : "", name,
+                                   (int)length - 1, "nosuerla");
+        }
+        print_line(p, line->str, x, y + pitch * (float)i, 10, 7, 0.97f, 0);
+        g_string_append_printf(want, "%s\n", line->str);
+    }
+}
+
+/* Columns of running text whose baselines are shifted against each other are read one after
+ * the other, whatever the shift, and no line is torn. */
+static void test_columns(void)
+{
+    static const struct {
+        float gutter, pitch; /* heights; the last letter of a full line to the first */
+        int columns;
+    } cases[] = { { 3, 1.6f, 2 }, { 2, 1.6f, 3 }, { 2, 1.35f, 3 }, { 1.5f, 1.5f, 2 } };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
+        for (int shift = 0; shift <= 70; shift += 10) {
+            page p = { .count = 0 };
+            g_autoptr(GString) want = g_string_new("HhhhhH IiiiI JjjjJ\n");
+            float pitch = 10 * cases[i].pitch, x = 40;
+            g_test_message("case: %d columns, gutter %.1f, pitch %.2f, shift %d %%",
+                           cases[i].columns, cases[i].gutter, cases[i].pitch, shift);
+            print_line(&p, "HhhhhH IiiiI JjjjJ", x + 40, 60, 14, 11, 0.97f, 0);
+            for (int k = 0; k < cases[i].columns; k++) {
+                print_column(&p, (char)('a' + k), x,
+                             100 + pitch * (float)(shift * k) / 100, pitch, 14, want);
+                x += 26 * 7 + 10 * cases[i].gutter;
+            }
+            g_autofree char *text = read_page(&p, &plain);
+            g_string_truncate(want, want->len - 1);
+            g_assert_cmpstr(text, ==, want->str);
+        }
+}
+
+/* A heading across two columns parts the page: what stands above it comes first. */
+static void test_heading(void)
+{
+    page p = { .count = 0 };
+    g_autoptr(GString) want = g_string_new(NULL);
+    print_column(&p, 'a', 40, 100, 16, 8, want);
+    print_column(&p, 'b', 260, 106, 16, 8, want);
+    print_line(&p, "HhhH IiiI JjjJ KkkK LllL", 60, 260, 14, 12, 0.97f, 0);
+    g_string_append(want, "HhhH IiiI JjjJ KkkK LllL\n");
+    print_column(&p, 'c', 40, 290, 16, 8, want);
+    print_column(&p, 'd', 260, 295, 16, 8, want);
+    g_autofree char *text = read_page(&p, &plain);
+    g_string_truncate(want, want->len - 1);
+    g_assert_cmpstr(text, ==, want->str);
+}
+
+/* A table is read in rows, and so are the two blocks above it that share lines. */
+static void test_rows(void)
+{
+    static const char *const sheet[][4] = {
+        { "Seller and Sons", "", "", "Invoice 4711" },
+        { "Long Street 12", "", "", "Date 12.03.2019" },
+        { "12345 Somewhere", "", "", "Customer 998" },
+        { "Country", "", "", "Page 1" },
+        { "", "", "", "" },
+        { "Article", "Pieces", "Each", "Amount" },
+        { "Screws of brass, long", "10", "1.20", "12.00" },
+        { "Nails", "200", "0.05", "10.00" },
+        { "Hammer with handle", "1", "19.90", "19.90" },
+        { "Paint, white", "2", "8.45", "16.90" },
+        { "Brushes for paint", "3", "2.10", "6.30" },
+        { "Total", "", "", "65.10" },
+    };
+    page p = { .count = 0 };
+    g_autoptr(GString) want = g_string_new(NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(sheet); i++) {
+        g_autoptr(GString) line = g_string_new(NULL);
+        for (int k = 0; k < 4; k++) {
+            static const float left[] = { 40, 330, 420, 520 };
+            const char *text = sheet[i][k];
+            if (*text == '\0')
+                continue;
+            print_line(&p, text, left[k], 100 + 18 * (float)i, 10, 7, 0.97f, 0.002f);
+            g_string_append_printf(line, "%s%s", line->len > 0 ? " " : "", text);
+        }
+        if (line->len > 0)
+            g_string_append_printf(want, "%s%s", want->len > 0 ? "\n" : "", line->str);
+    }
+    g_autofree char *text = read_page(&p, &plain);
+    g_assert_cmpstr(text, ==, want->str);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -153,6 +253,9 @@ int main(int argc, char **argv)
     g_test_add_func("/read/flag", test_flag);
     g_test_add_func("/read/doubles", test_doubles);
     g_test_add_func("/read/place", test_place);
+    g_test_add_func("/read/columns", test_columns);
+    g_test_add_func("/read/heading", test_heading);
+    g_test_add_func("/read/rows", test_rows);
     g_test_add_func("/read/empty-and-noise", test_empty_and_noise);
     return g_test_run();
 }
