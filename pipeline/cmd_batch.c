@@ -93,7 +93,7 @@ static gboolean hook_published(void *user, const dp_doc *doc, const json_t *resu
     if ((is_ok && *routing != DP_ROUTING_LATER) || now == NULL)
         return is_ok;
     const char *reason = is_ok ? now->reason : (*error)->message;
-    dp_message(b->app, "warning", "%s: routing waits: %s", doc->origin, reason);
+    dp_message(b->app, "error", "%s: routing waits: %s", doc->origin, reason);
     g_mutex_lock(&b->lock_rows);
     dp_row *row = g_hash_table_lookup(b->by_id, &doc->id);
     if (row != NULL)
@@ -229,13 +229,19 @@ static dp_exit exit_of_code(const char *code)
     return DP_EXIT_SOME_FAILED;
 }
 
+/* Somebody stopped it: that a signal did is the caller's to say, but never that all is done. */
+static gboolean is_stopped(const dp_batch *b, dp_runner_end end)
+{
+    return end == DP_RUNNER_STOPPED || (b->is_stopped_early && end == DP_RUNNER_DRAINED);
+}
+
 static dp_exit exit_of(dp_batch *b, dp_runner_end end, gboolean is_written)
 {
     const guint64 *n = b->tale->fates;
     guint64 failed = n[DP_FATE_FAILED] + n[DP_FATE_WAITS];
-    if (!is_written || end == DP_RUNNER_TIME || end == DP_RUNNER_STALLED ||
-        (failed == 0 &&
-         (b->is_temporary || (n[DP_FATE_LEFT] > 0 && end != DP_RUNNER_STOPPED))))
+    if (!is_written || is_stopped(b, end) || end == DP_RUNNER_TIME ||
+        end == DP_RUNNER_STALLED ||
+        (failed == 0 && (b->is_temporary || n[DP_FATE_LEFT] > 0)))
         return DP_EXIT_TEMPORARY;
     if (end == DP_RUNNER_FAILURES)
         return DP_EXIT_SOME_FAILED;
@@ -269,22 +275,27 @@ static dp_exit finish(dp_batch *b, dp_runner_end end)
     static const char *const ends[] = { "drained", "stopped", "time", "failures",
                                         "stalled" };
     gboolean is_written = collect(b);
-    b->tale->ended =
-        b->is_stopped_early && end == DP_RUNNER_DRAINED ? "stopped" : ends[end];
+    b->tale->ended = is_stopped(b, end) ? "stopped" : ends[end];
     dp_tale_close(b->tale);
     is_written = write_report(b) && is_written;
     write_metrics(b, TRUE);
     dp_exit code = exit_of(b, end, is_written);
+    /* Errors, since --quiet leaves nothing else: not all is done. */
     if (end == DP_RUNNER_TIME)
-        dp_message(b->app, "warning",
+        dp_message(b->app, "error",
                    "stopped after %u s (--max-time); the same line goes on",
                    b->seconds_max);
     else if (end == DP_RUNNER_FAILURES)
-        dp_message(b->app, "warning", "stopped: too many documents failed");
+        dp_message(b->app, "error", "stopped: too many documents failed");
     else if (end == DP_RUNNER_STALLED)
         dp_message(
             b->app, "error",
             "stopped: temporary errors one after the other; the same line goes on");
+    else if (!is_stopped(b, end) && b->tale->fates[DP_FATE_LEFT] > 0)
+        dp_message(b->app, "error",
+                   "%" G_GUINT64_FORMAT " documents are left after temporary errors; the "
+                   "same line goes on",
+                   b->tale->fates[DP_FATE_LEFT]);
     show_summary(b, code);
     return code;
 }

@@ -89,6 +89,8 @@ static const struct {
     { "doctor", "", "check that everything works here", dp_cmd_doctor, "" },
 };
 
+#define SIGNAL_RETRY_US 100000
+
 static volatile sig_atomic_t caught;
 static GCancellable *cancellable;
 static int signal_pipe[2];
@@ -102,12 +104,13 @@ static void on_signal(int number)
 }
 
 /* g_cancellable_cancel() is not safe in a signal handler, so a thread waits for a byte.  It
- * sleeps until then: `watch` may have nothing to do for days. */
+ * sleeps until then: `watch` may have nothing to do for days.  A pipe that can't be read is
+ * no signal: nothing may be stopped for it. */
 static gpointer wait_for_signal(gpointer unused)
 {
     char byte;
-    while (read(signal_pipe[0], &byte, 1) < 0 && errno == EINTR)
-        continue;
+    while (read(signal_pipe[0], &byte, 1) != 1 && caught == 0)
+        g_usleep(SIGNAL_RETRY_US);
     g_cancellable_cancel(cancellable);
     return NULL;
 }
