@@ -22,6 +22,11 @@ import faults  # noqa: E402  (found by the line above)
 
 ALLOCATIONS = 500
 ERRORS = {"ENOSPC": 28, "EIO": 5, "EINTR": 4, "EMFILE": 24}
+# What opens something, each in turn with each of these.
+OPENS = ("open", "fopen", "memfd_create", "socketpair", "pipe2", "posix_spawn", "flock")
+NO_OPENING = {"EMFILE": 24, "ENFILE": 23, "EIO": 5}
+# A pipe that can't be read is no signal to stop: the thread that waits for one goes on.
+ALWAYS = ("5@read:1", "24@read:1", "4@read:1")
 
 
 def draw(path, text, size=(300, 120)):
@@ -80,6 +85,13 @@ def failures(tally, folder, most, seed):
     for name, number in ERRORS.items():
         tally.run(trial, f"a call failed with {name}",
                   [f"{number}:{n}" for n in spread(found["files"], most, f"{seed}{name}")])
+    tally.run(trial, "the pipe of signals cannot be read", ALWAYS)
+    for name, number in NO_OPENING.items():
+        orders = [f"{number}@{opens}:{n}" for opens in OPENS
+                  for n in range(1, 1 + sum(call.startswith(opens) for call in found["names"]))]
+        if most is not None:
+            orders = random.Random(f"{seed}{name}o").sample(orders, min(most, len(orders)))
+        tally.run(trial, f"something cannot be opened ({name})", orders)
     # thousands of them, most alike: a spread also in the long run
     some = ALLOCATIONS if most is None else most
     print(f"it allocates {found['allocations']} + {found['glib']} times", flush=True)

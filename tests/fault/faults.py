@@ -39,19 +39,27 @@ def docvl(args, **more):
     return done.returncode, done.stderr.decode("utf-8", "replace"), done.stdout.decode()
 
 
-def disturbed(args, order, count=None):
-    more = {"LD_PRELOAD": SHIM, "DOCVL_FAULT": order}
-    if count is not None:
-        more["DOCVL_FAULT_COUNT"] = str(count)
-    return docvl(args, **more)
+def disturbed(args, order, trace):
+    """As docvl(), and which call it was that went wrong."""
+    trace.unlink(missing_ok=True)
+    code, err, _ = docvl(args, LD_PRELOAD=SHIM, DOCVL_FAULT=order,
+                         DOCVL_FAULT_TRACE=str(trace))
+    kind, _, number = order.partition(":")
+    name = kind.partition("@")[2]
+    calls = [line.partition(" ")[2] for line in trace.read_text().splitlines()] \
+        if trace.exists() and not kind.startswith("nomem") else []
+    calls = [call for call in calls if call.startswith(name)]
+    return code, err, calls[int(number) - 1] if int(number) <= len(calls) else ""
 
 
 def counts(args, folder):
-    """How many calls of each kind an undisturbed run makes."""
-    path = folder / "count"
-    docvl(args, LD_PRELOAD=SHIM, DOCVL_FAULT_COUNT=str(path))
+    """How many calls of each kind an undisturbed run makes, and of each name."""
+    path, trace = folder / "count", folder / "trace"
+    trace.unlink(missing_ok=True)
+    docvl(args, LD_PRELOAD=SHIM, DOCVL_FAULT_COUNT=str(path), DOCVL_FAULT_TRACE=str(trace))
     files, allocations, glib = map(int, path.read_text().split())
-    return {"files": files, "allocations": allocations, "glib": glib}
+    names = [line.split(" ")[1] for line in trace.read_text().splitlines()]
+    return {"files": files, "allocations": allocations, "glib": glib, "names": names}
 
 
 def without_times(node):
@@ -131,7 +139,7 @@ class Trial:
     def faults(self, order):
         """Everything that is wrong after a disturbed run and undisturbed ones behind it."""
         wrong = []
-        code, err, _ = disturbed(self.args, order)
+        code, err, call = disturbed(self.args, order, self.folder / "trace")
         wrong += [f"half written: {name}" for name in half_files(self.out)]
         is_killed = code == -signal.SIGKILL or code in ABORTS
         if code < 0 and not is_killed:
@@ -149,7 +157,7 @@ class Trial:
             wrong.append(f"does not recover: exit status {code}: {err[-500:]}")
         wrong += self.differences(done, inodes)
         self.clear()
-        return wrong
+        return [f"{text} ({call})" if call else text for text in wrong]
 
     def differences(self, done, inodes):
         wrong = []

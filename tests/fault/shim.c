@@ -1,35 +1,41 @@
 /*
  * shim.c - makes the n-th call of a program go wrong; preloaded into docvl by the tests.
  *
- * Counts the calls that touch files (open, read, write, sync, rename, map …) or the
+ * Counts the calls that touch files (open, look at, read, write, sync, rename, map, send, start a program …) or the
  * allocations of the libraries that say what happens without memory, and at number n
  *
  *   kill:N        ends the process with SIGKILL before the call
  *   half:N        writes half of what was to be written, then SIGKILL
  *   after:N       does the call, then SIGKILL
  *   E:N           fails the call with errno E (a number), without doing it
+ *   E@NAME:N      the same for the N-th call whose name begins with NAME
  *   nomem:N       returns NULL from the N-th malloc, calloc or realloc that SQLite, jansson
  *                 or the program itself asks for (not GLib: it aborts by choice)
  *   nomem-glib:N  the same for GLib's: the abort must be as safe as a kill
  *
  * as DOCVL_FAULT says.  DOCVL_FAULT_COUNT names a file that gets the number of calls at the
- * end ("files allocations glib-allocations").  Only the process whose name is
+ * end ("files allocations glib-allocations"), DOCVL_FAULT_TRACE one that gets a line for each
+ * call that touches files: number, name, path or descriptor.  Only the process whose name is
  * DOCVL_FAULT_PROGRAM (default docvl) is touched, so its readers run undisturbed.
  */
 /* Both names of each call are taken over, so neither may be renamed to the other. */
 #undef _FILE_OFFSET_BITS
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -43,8 +49,10 @@ typedef struct range {
 static mode what;
 static long at;
 static int code;
-static int is_on; /* this is the program to be disturbed */
-static atomic_long files, allocations, glib_allocations;
+static char only[32]; /* the beginning of the names that count; "": all */
+static int is_on;     /* this is the program to be disturbed */
+static atomic_long files, named, allocations, glib_allocations;
+static int trace_fd = -1;
 static range plain[8], glib[4];
 static int plain_count, glib_count;
 
@@ -89,6 +97,9 @@ static void read_order(const char *text)
     at = strtol(colon + 1, NULL, 10);
     what = ERRNO;
     code = (int)strtol(text, NULL, 10);
+    const char *sign = strchr(text, '@');
+    if (sign != NULL && colon - sign <= (long)sizeof only)
+        memcpy(only, sign + 1, (size_t)(colon - sign - 1));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strlen(names[i].name) == (size_t)(colon - text) &&
             strncmp(names[i].name, text, (size_t)(colon - text)) == 0)
@@ -101,9 +112,12 @@ __attribute__((constructor)) static void start(void)
     if (strcmp(program_invocation_short_name, name != NULL ? name : "docvl") != 0)
         return;
     dl_iterate_phdr(note_range, NULL);
-    const char *order = getenv("DOCVL_FAULT");
+    const char *order = getenv("DOCVL_FAULT"), *trace = getenv("DOCVL_FAULT_TRACE");
     if (order != NULL)
         read_order(order);
+    if (trace != NULL)
+        trace_fd = (int)syscall(SYS_openat, AT_FDCWD, trace,
+                                O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0644);
     is_on = 1;
 }
 
@@ -129,13 +143,30 @@ static void die(void)
         pause();
 }
 
+/* One line by one system call of our own: whole whatever other threads write. */
+static void note_call(long n, const char *name, const char *path, int fd)
+{
+    char line[512];
+    int length = path != NULL
+                     ? snprintf(line, sizeof line, "%ld %s %.400s\n", n, name, path)
+                     : snprintf(line, sizeof line, "%ld %s %d\n", n, name, fd);
+    if (syscall(SYS_write, trace_fd, line, (size_t)length) < 0)
+        trace_fd = -1;
+}
+
 /* Is it this call's turn?  Dies, or returns the errno to fail with, or 0. */
-static int turn(int *is_after, int *is_half)
+static int turn(const char *name, const char *path, int fd, int *is_after, int *is_half)
 {
     *is_after = *is_half = 0;
     if (!is_on)
         return 0;
     long n = atomic_fetch_add(&files, 1) + 1;
+    if (trace_fd >= 0)
+        note_call(n, name, path, fd);
+    if (*only != '\0' && strncmp(name, only, strlen(only)) == 0)
+        n = atomic_fetch_add(&named, 1) + 1;
+    else if (*only != '\0')
+        return 0;
     if (n != at || what == NONE || what == NOMEM || what == NOMEM_GLIB)
         return 0;
     if (what == KILL)
@@ -150,9 +181,9 @@ static int turn(int *is_after, int *is_half)
     if (real_##name == NULL)                                                             \
     real_##name = (__typeof__(real_##name))dlsym(RTLD_NEXT, #name)
 
-#define TURN(failed)                                                                     \
+#define TURN(name, path, fd, failed)                                                     \
     int is_after, is_half;                                                               \
-    int error = turn(&is_after, &is_half);                                               \
+    int error = turn(name, path, fd, &is_after, &is_half);                               \
     if (error != 0) {                                                                    \
         errno = error;                                                                   \
         return failed;                                                                   \
@@ -174,7 +205,7 @@ static int turn(int *is_after, int *is_half)
     int name(const char *path, int flags, ...)                                           \
     {                                                                                    \
         REAL(name);                                                                      \
-        TURN(-1)                                                                         \
+        TURN(#name, path, -1, -1)                                                        \
         va_list list;                                                                    \
         va_start(list, flags);                                                           \
         mode_t bits = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(list, mode_t) : 0;   \
@@ -189,7 +220,7 @@ OPEN(open64)
     {                                                                                    \
         REAL(name);                                                                      \
         int is_after, is_half;                                                           \
-        int error = turn(&is_after, &is_half);                                           \
+        int error = turn(#name, NULL, fd, &is_after, &is_half);                          \
         if (error != 0) {                                                                \
             errno = error;                                                               \
             return -1;                                                                   \
@@ -206,7 +237,7 @@ ssize_t write(int fd, const void *data, size_t count)
 {
     REAL(write);
     int is_after, is_half;
-    int error = turn(&is_after, &is_half);
+    int error = turn("write", NULL, fd, &is_after, &is_half);
     if (error != 0) {
         errno = error;
         return -1;
@@ -220,93 +251,151 @@ ssize_t write(int fd, const void *data, size_t count)
 ssize_t read(int fd, void *data, size_t count)
 {
     REAL(read);
-    TURN(-1)
+    TURN("read", NULL, fd, -1)
     DONE(real_read(fd, data, count));
 }
 
 ssize_t pread(int fd, void *data, size_t count, off_t where)
 {
     REAL(pread);
-    TURN(-1)
+    TURN("pread", NULL, fd, -1)
     DONE(real_pread(fd, data, count, where));
 }
 
 ssize_t pread64(int fd, void *data, size_t count, off64_t where)
 {
     REAL(pread64);
-    TURN(-1)
+    TURN("pread64", NULL, fd, -1)
     DONE(real_pread64(fd, data, count, where));
 }
 
 int fsync(int fd)
 {
     REAL(fsync);
-    TURN(-1)
+    TURN("fsync", NULL, fd, -1)
     DONE(real_fsync(fd));
 }
 
 int fdatasync(int fd)
 {
     REAL(fdatasync);
-    TURN(-1)
+    TURN("fdatasync", NULL, fd, -1)
     DONE(real_fdatasync(fd));
 }
 
 int rename(const char *from, const char *to)
 {
     REAL(rename);
-    TURN(-1)
+    TURN("rename", to, -1, -1)
     DONE(real_rename(from, to));
 }
 
 int link(const char *from, const char *to)
 {
     REAL(link);
-    TURN(-1)
+    TURN("link", to, -1, -1)
     DONE(real_link(from, to));
 }
 
 int unlink(const char *path)
 {
     REAL(unlink);
-    TURN(-1)
+    TURN("unlink", path, -1, -1)
     DONE(real_unlink(path));
 }
 
 int mkdir(const char *path, mode_t bits)
 {
     REAL(mkdir);
-    TURN(-1)
+    TURN("mkdir", path, -1, -1)
     DONE(real_mkdir(path, bits));
 }
 
 int ftruncate(int fd, off_t length)
 {
     REAL(ftruncate);
-    TURN(-1)
+    TURN("ftruncate", NULL, fd, -1)
     DONE(real_ftruncate(fd, length));
 }
 
 int ftruncate64(int fd, off64_t length)
 {
     REAL(ftruncate64);
-    TURN(-1)
+    TURN("ftruncate64", NULL, fd, -1)
     DONE(real_ftruncate64(fd, length));
 }
 
 void *mmap(void *address, size_t length, int prot, int flags, int fd, off_t offset)
 {
     REAL(mmap);
-    TURN(MAP_FAILED)
+    TURN("mmap", NULL, fd, MAP_FAILED)
     DONE(real_mmap(address, length, prot, flags, fd, offset));
 }
 
 void *mmap64(void *address, size_t length, int prot, int flags, int fd, off64_t offset)
 {
     REAL(mmap64);
-    TURN(MAP_FAILED)
+    TURN("mmap64", NULL, fd, MAP_FAILED)
     DONE(real_mmap64(address, length, prot, flags, fd, offset));
 }
+
+/* By folder descriptor, streams, folders, locks, memory files, pipes, processes. */
+#define OPENAT(name)                                                                     \
+    int name(int folder, const char *path, int flags, ...)                               \
+    {                                                                                    \
+        REAL(name);                                                                      \
+        TURN(#name, path, -1, -1)                                                        \
+        va_list list;                                                                    \
+        va_start(list, flags);                                                           \
+        mode_t bits = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(list, mode_t) : 0;   \
+        va_end(list);                                                                    \
+        DONE(real_##name(folder, path, flags, bits));                                    \
+    }
+OPENAT(openat)
+OPENAT(openat64)
+
+#define FOPEN(name)                                                                      \
+    FILE *name(const char *path, const char *how)                                        \
+    {                                                                                    \
+        REAL(name);                                                                      \
+        TURN(#name, path, -1, NULL)                                                      \
+        DONE(real_##name(path, how));                                                    \
+    }
+FOPEN(fopen)
+FOPEN(fopen64)
+
+#define CALL(type, name, failed, path, fd, parameters, arguments)                        \
+    type name parameters                                                                 \
+    {                                                                                    \
+        REAL(name);                                                                      \
+        TURN(#name, path, fd, failed)                                                    \
+        DONE(real_##name arguments);                                                     \
+    }
+CALL(DIR *, opendir, NULL, path, -1, (const char *path), (path))
+CALL(int, stat, -1, path, -1, (const char *path, struct stat *st), (path, st))
+CALL(int, stat64, -1, path, -1, (const char *path, struct stat64 *st), (path, st))
+CALL(int, lstat, -1, path, -1, (const char *path, struct stat *st), (path, st))
+CALL(int, lstat64, -1, path, -1, (const char *path, struct stat64 *st), (path, st))
+CALL(int, fstat, -1, NULL, fd, (int fd, struct stat *st), (fd, st))
+CALL(int, fstat64, -1, NULL, fd, (int fd, struct stat64 *st), (fd, st))
+CALL(int, access, -1, path, -1, (const char *path, int how), (path, how))
+CALL(int, flock, -1, NULL, fd, (int fd, int how), (fd, how))
+CALL(int, renameat2, -1, to, -1,
+     (int from_dir, const char *from, int to_dir, const char *to, unsigned flags),
+     (from_dir, from, to_dir, to, flags))
+CALL(int, memfd_create, -1, name, -1, (const char *name, unsigned flags), (name, flags))
+CALL(int, socketpair, -1, NULL, domain, (int domain, int type, int protocol, int fds[2]),
+     (domain, type, protocol, fds))
+CALL(int, pipe2, -1, NULL, -1, (int fds[2], int flags), (fds, flags))
+CALL(ssize_t, sendmsg, -1, NULL, fd, (int fd, const struct msghdr *message, int flags),
+     (fd, message, flags))
+CALL(ssize_t, recvmsg, -1, NULL, fd, (int fd, struct msghdr *message, int flags),
+     (fd, message, flags))
+/* gives its error back instead of errno */
+CALL(int, posix_spawn, error, path, -1,
+     (pid_t * pid, const char *path, const posix_spawn_file_actions_t *actions,
+      const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]),
+     (pid, path, actions, attributes, argv, envp))
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
