@@ -8,6 +8,8 @@
  */
 #include "action_parts.h"
 
+#include "names.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -275,7 +277,7 @@ static gboolean rename_new(const char *from, const char *to)
         return unlink(from) == 0;
     if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
         return FALSE;
-    if (access(to, F_OK) == 0) {
+    if (!dp_path_is_gone(to)) {
         errno = EEXIST;
         return FALSE;
     }

@@ -4,6 +4,8 @@
  */
 #include "batch_parts.h"
 
+#include "names.h"
+
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
@@ -51,7 +53,7 @@ static void push(dp_batch *b, dp_row *row)
 
 static gboolean exists(const char *path)
 {
-    return path != NULL && access(path, F_OK) == 0;
+    return path != NULL && !dp_path_is_gone(path);
 }
 
 /* Done before: only if the result is where it belongs (with routes: wherever they took it). */
@@ -285,7 +287,8 @@ void dp_batch_settle_twins(dp_batch *b)
             dp_batch_publish_failure(b, row->path, row->target, row->code, row->reason);
         } else if (doc->state != DP_STATE_ROUTED && doc->state != DP_STATE_PUBLISHED) {
             row->fate = DP_FATE_LEFT;
-        } else if (exists(doc->target) && !copy_result(b, row, doc, &error)) {
+        } else if ((b->routes == NULL || exists(doc->target)) &&
+                   !copy_result(b, row, doc, &error)) {
             dp_row_fail(row, DP_FATE_FAILED, dp_error_name(error), error->message);
             dp_message(b->app, "error", "%s", error->message);
         }

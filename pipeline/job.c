@@ -6,6 +6,8 @@
  */
 #include "job.h"
 
+#include "names.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -104,8 +106,7 @@ static void end_failed(const dp_job *job, const dp_doc *doc, const GError *cause
                        dp_job_report *report)
 {
     /* Somebody took the input away: it will not come back by waiting. */
-    gboolean is_gone = doc->state == DP_STATE_CLAIMED && access(doc->path, F_OK) != 0 &&
-                       (errno == ENOENT || errno == ENOTDIR);
+    gboolean is_gone = doc->state == DP_STATE_CLAIMED && dp_path_is_gone(doc->path);
     dp_failure failure = { .code = is_gone ? "gone" : dp_error_name(cause),
                            .reason = cause->message,
                            .is_temporary = !is_gone && dp_error_is_temporary(cause),

@@ -67,6 +67,12 @@ gboolean dp_path_is_within(const char *path, const char *folder)
            (path[length] == '\0' || path[length] == '/' || strcmp(folder, "/") == 0);
 }
 
+gboolean dp_path_is_gone(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 char *dp_path_free_name(const char *folder, const char *relative, GError **error)
 {
     g_autofree char *first = g_build_filename(folder, relative, NULL);

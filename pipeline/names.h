@@ -14,6 +14,10 @@ gboolean dp_name_is_ignored(const char *name, const char *const *globs);
 /* `folder` itself, or something below it? */
 gboolean dp_path_is_within(const char *path, const char *folder);
 
+/* Nothing has this name.  FALSE when it has one, and when that can't be known now: what is
+ * done for a file that is gone must not be done for an error that passes. */
+gboolean dp_path_is_gone(const char *path);
+
 /* A name below `folder` that nothing has yet: `relative`, or with ~2, ~3 … before the
  * ending of the name.  Its folder is made.  Caller frees. */
 char *dp_path_free_name(const char *folder, const char *relative, GError **error);

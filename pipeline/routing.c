@@ -8,6 +8,8 @@
  */
 #include "routing.h"
 
+#include "names.h"
+
 #include <assert.h>
 #include <string.h>
 #include <unistd.h>
@@ -269,9 +271,9 @@ gboolean dp_route_failed(const dp_router *router, const dp_doc *doc, GError **er
     json_t *result = given_up_result(doc);
     dp_doc_facts f;
     dp_doc_facts_init(&f, doc, result);
-    if (access(doc->path, F_OK) != 0)
+    if (dp_path_is_gone(doc->path))
         f.facts.path = NULL; /* it was taken away: that is why */
-    if (doc->target == NULL || access(doc->target, F_OK) != 0)
+    if (doc->target == NULL || dp_path_is_gone(doc->target))
         f.facts.result_path = NULL;
     const dp_rule *rule = dp_routes_match(router->routes, &f.facts, NULL);
     json_t *plan = rule != NULL ? dp_routes_plan(router->routes, rule, &f.facts, error)

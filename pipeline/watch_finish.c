@@ -19,8 +19,7 @@
 
 static gboolean is_there(const char *path)
 {
-    GStatBuf st;
-    return g_lstat(path, &st) == 0;
+    return !dp_path_is_gone(path);
 }
 
 /* ---- error files ----------------------------------------------------------------------- */

@@ -82,8 +82,7 @@ static char *choose_target(dp_watch *w, const dp_place *place, const char *origi
             n == 1 ? g_strdup_printf("%s/%s.json", place->folder->out, place->relative)
                    : g_strdup_printf("%s/%s~%u.json", place->folder->out, place->relative,
                                      n);
-        struct stat st;
-        if (lstat(name, &st) != 0 && !is_promised(w, rows, name))
+        if (dp_path_is_gone(name) && !is_promised(w, rows, name))
             return g_steal_pointer(&name);
     }
     g_set_error(error, DP_QUEUE_ERROR, DP_QUEUE_LIMIT,
@@ -174,8 +173,7 @@ static gboolean meet_twin(dp_folder *f, const taken *t, const dp_place *place,
 {
     dp_watch *w = f->watch;
     gint64 id = first->id;
-    struct stat st;
-    gboolean is_gone = lstat(first->path, &st) != 0;
+    gboolean is_gone = dp_path_is_gone(first->path);
     gboolean is_failed =
         first->state == DP_STATE_FAILED || first->state == DP_STATE_QUARANTINED;
     /* Its file is gone before the end, or left the work folder only on paper (a crash): this
@@ -245,8 +243,7 @@ static gboolean add_one(dp_folder *f, const taken *t, GError **error)
 /* Not into the journal: later, or not at all. */
 static gboolean is_given_up(dp_folder *f, taken *t, const GError *error)
 {
-    struct stat st;
-    if (lstat(t->path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
+    if (dp_path_is_gone(t->path))
         return TRUE; /* taken away, or finished by another watcher */
     const char *text = error != NULL ? error->message : "its place is not ready";
     gboolean is_passing_now = error == NULL || dp_folder_is_kept(f) ||
