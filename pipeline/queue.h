@@ -4,7 +4,7 @@
  * One engine lies under batch, watch and service.  What it knows is here: documents keyed
  * by content (SHA-256) and recipe (schema, model, options), the leases of the workers, and
  * the actions of routing.  The storage is behind a table of functions (queue_backend.h);
- * SQLite's is queue_sqlite.c, the only file with SQL in it.
+ * SQLite's is queue_sqlite.h, and all of its SQL is in queue_sqlite_sql.c.
  *
  * The states, and the only ways between them (pipeline/doc/jobs.md says the same):
  *
