@@ -243,6 +243,9 @@ static char *place(const placing *p, const char *to, GError **error)
         if (lstat(path, &st) == 0) {
             if (!is_target(p, path))
                 continue;
+            /* the journal is to know before a move takes the old name away */
+            if (!remember_choice(p->run, path, error))
+                return NULL;
         } else if (errno != ENOENT) {
             dp_action_errno(error, "looking at", path);
             return NULL;

@@ -295,24 +295,37 @@ void dp_batch_settle_twins(dp_batch *b)
     }
 }
 
+/* Given up before, but not to the end: it goes on, and is told as what it is. */
+static void push_given_up(dp_batch *b, dp_row *row, const dp_doc *doc)
+{
+    dp_row_fail(row, DP_FATE_WAITS, doc->code, doc->reason);
+    if (*doc->worker == '\0' && dp_doc_is_due(doc))
+        push(b, row);
+}
+
 /* Documents whose routing was broken off: an action may have moved their file already, so
  * no look into folders finds them again. */
 void dp_batch_push_published(dp_batch *b)
 {
-    dp_filter filter = { .lane = b->lane, .states = 1u << DP_STATE_PUBLISHED };
-    guint count = b->routes != NULL ? 1 : 0;
-    while (count > 0) {
+    dp_filter filter = { .lane = b->lane, .states = 1u << DP_STATE_QUARANTINED };
+    if (b->routes != NULL)
+        filter.states |= 1u << DP_STATE_PUBLISHED;
+    for (guint count = 1; count > 0;) {
         g_autoptr(GError) error = NULL;
         g_autoptr(GPtrArray) docs = dp_queue_list(b->queue, &filter, &error);
         count = docs != NULL ? docs->len : 0;
         for (guint i = 0; i < count; i++) {
             const dp_doc *doc = g_ptr_array_index(docs, i);
             filter.after_id = doc->id;
+            if (doc->state == DP_STATE_QUARANTINED && !doc->is_giving_up)
+                continue;
             dp_row *row = dp_tale_add(b->tale, doc->origin, doc->target);
             row->id = doc->id;
             if (row->target != NULL)
                 g_hash_table_insert(b->targets, row->target, row);
-            if (!settle_waiting(b, row, doc, &error))
+            if (doc->is_giving_up)
+                push_given_up(b, row, doc);
+            else if (!settle_waiting(b, row, doc, &error))
                 dp_row_fail(row, DP_FATE_LEFT, dp_error_name(error), error->message);
         }
     }

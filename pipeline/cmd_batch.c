@@ -75,11 +75,14 @@ static void hook_failed(void *user, const dp_doc *doc)
     dp_message(b->app, is_temporary ? "warning" : "error", "%s%s%s%s",
                at != NULL ? at : "", at != NULL ? ": " : "", doc->reason,
                doc->state == DP_STATE_QUARANTINED ? " (quarantined)" : "");
+}
+
+static gboolean hook_given_up(void *user, const dp_doc *doc, dp_routing *routing,
+                              GError **error)
+{
+    dp_batch *b = user;
     dp_router router = { b->queue, b->routes, b->app->cancellable };
-    g_autoptr(GError) error = NULL;
-    if (!dp_route_failed(&router, doc, &error))
-        dp_message(b->app, "error", "%s: routes, failed: %s", doc->origin,
-                   error->message);
+    return dp_route_given_up(b->app, &router, doc, routing, error);
 }
 
 /* Routing: what waits for its next try is told now, mail from cron means trouble. */
@@ -358,6 +361,7 @@ static gboolean start(dp_batch *b, GError **error)
                            .recipe = hook_recipe,
                            .on_published = b->routes != NULL ? hook_published : NULL,
                            .on_failed = hook_failed,
+                           .on_given_up = b->routes != NULL ? hook_given_up : NULL,
                            .on_done = hook_done,
                            .on_twin = hook_twin };
     dp_runner_opts opts = { .mode = DP_RUNNER_PUSHED,

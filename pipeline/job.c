@@ -102,6 +102,28 @@ static void end_cancelled(const dp_job *job, const dp_doc *doc, dp_job_report *r
         end_ungripped(report, error);
 }
 
+/* `failed` of the routes, for a document that was given up and is ours.  Whatever goes wrong
+ * here, the journal brings it back. */
+static void give_up(const dp_job *job, gint64 id, dp_job_report *report)
+{
+    g_autoptr(GError) error = NULL, why = NULL;
+    dp_routing routing = DP_ROUTING_DONE;
+    g_autoptr(dp_doc) doc = dp_queue_get(job->queue, id, &error);
+    gboolean is_ok = doc != NULL;
+    if (is_ok && job->hooks->on_given_up != NULL &&
+        !job->hooks->on_given_up(job->hooks->user, doc, &routing, &why)) {
+        dp_failure failure = { .code = dp_error_name(why),
+                               .reason = why->message,
+                               .is_temporary = dp_error_is_temporary(why) };
+        is_ok = dp_queue_fail(job->queue, id, &failure, NULL, &error);
+    } else if (is_ok && routing == DP_ROUTING_LATER) {
+        is_ok = dp_queue_unclaim(job->queue, id, &error);
+    } else if (is_ok && routing == DP_ROUTING_DONE) {
+        is_ok = dp_queue_given_up(job->queue, id, &error);
+    }
+    report->is_grip_lost = !is_ok && !is_lost(error);
+}
+
 static void end_failed(const dp_job *job, const dp_doc *doc, const GError *cause,
                        dp_job_report *report)
 {
@@ -122,6 +144,23 @@ static void end_failed(const dp_job *job, const dp_doc *doc, const GError *cause
     report->is_quarantined = after != NULL && after->state == DP_STATE_QUARANTINED;
     if (after != NULL && job->hooks->on_failed != NULL)
         job->hooks->on_failed(job->hooks->user, after);
+    if (after == NULL)
+        report->is_grip_lost = TRUE; /* it may be ours still: given back later */
+    else if (after->is_giving_up)
+        give_up(job, after->id, report);
+}
+
+/* A document that was given up before: its worker was lost, or an action waited. */
+static void give_up_again(const dp_job *job, const dp_doc *doc, dp_job_report *report)
+{
+    note(report, DP_JOB_GIVEN_UP, NULL);
+    report->is_quarantined = TRUE;
+    g_strlcpy(report->code, doc->code, sizeof report->code);
+    g_autoptr(GPtrArray) actions = dp_queue_actions(job->queue, doc->id, NULL);
+    /* A plan is made behind the hook: with one, all that has been told. */
+    if ((actions == NULL || actions->len == 0) && job->hooks->on_failed != NULL)
+        job->hooks->on_failed(job->hooks->user, doc);
+    give_up(job, doc->id, report);
 }
 
 /* ---- routing ------------------------------------------------------------------------------ */
@@ -308,12 +347,15 @@ static void work(const dp_job *job, const dp_recipe *recipe, dp_doc *doc,
 
 void dp_job_run(const dp_job *job, dp_doc *doc, dp_job_report *report)
 {
-    assert(doc->state == DP_STATE_CLAIMED || doc->state == DP_STATE_PUBLISHED);
+    assert(doc->state == DP_STATE_CLAIMED || doc->state == DP_STATE_PUBLISHED ||
+           doc->is_giving_up);
     assert(job->hooks->recipe != NULL);
     *report = (dp_job_report){ .bytes = doc->bytes };
     gint64 started = g_get_monotonic_time();
     if (doc->state == DP_STATE_PUBLISHED) {
         route_again(job, doc, report);
+    } else if (doc->is_giving_up) {
+        give_up_again(job, doc, report);
     } else {
         g_autoptr(dp_recipe) recipe = job->hooks->recipe(job->hooks->user, doc);
         if (recipe != NULL) {

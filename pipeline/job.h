@@ -114,6 +114,10 @@ typedef struct dp_job_hooks {
     /* A failure is journaled; `doc` stands as it is then (attempts, next_at, code, reason,
      * state failed, quarantined, or settled when the error was temporary). */
     void (*on_failed)(void *user, const dp_doc *doc);
+    /* A document is given up without a result: quarantined, told by on_failed, still leased;
+     * `doc` stands as it is now.  Meaning as on_published, for `failed` of the routes. */
+    gboolean (*on_given_up)(void *user, const dp_doc *doc, dp_routing *routing,
+                            GError **error);
     /* The document reached its end (routed). */
     void (*on_done)(void *user, const dp_doc *doc, const json_t *result);
     /* "Same content as another document" came out only now (the file was changed while it
@@ -130,7 +134,9 @@ typedef enum dp_job_end {
     DP_JOB_STALLED,   /* temporary: given back, not counted */
     DP_JOB_CANCELLED, /* given back */
     DP_JOB_TWIN,
-    DP_JOB_LOST,  /* another worker has it */
+    DP_JOB_LOST,     /* another worker has it */
+    DP_JOB_GIVEN_UP, /* was quarantined before; now it went `failed` of the routes, or waits
+                        for that */
     DP_JOB_AGAIN, /* the file was changed while it waited: given back under its new key */
 } dp_job_end;
 

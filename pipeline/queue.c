@@ -228,6 +228,19 @@ void dp_action_free(dp_action *action)
     g_free(action);
 }
 
+const char *dp_doc_reason(const dp_doc *doc)
+{
+    const char *reason = doc->reason;
+    gsize length = strlen(doc->path);
+    if (strncmp(reason, doc->path, length) == 0 && reason[length] == ':')
+        return reason + length + 1 + (reason[length + 1] == ' ');
+    /* It lay elsewhere when that was written; under another folder, but under its name. */
+    g_autofree char *base = g_path_get_basename(doc->origin);
+    g_autofree char *named = g_strconcat("/", base, ": ", NULL);
+    const char *at = *reason == '/' ? strstr(reason, named) : NULL;
+    return at != NULL ? at + strlen(named) : reason;
+}
+
 /* Paths are bytes, JSON is UTF-8. */
 static json_t *text_json(const char *text)
 {
@@ -363,6 +376,11 @@ gboolean dp_queue_fail(dp_queue *queue, gint64 id, const dp_failure *failure,
     return queue->class->fail(queue, id, failure, after, error);
 }
 
+gboolean dp_queue_given_up(dp_queue *queue, gint64 id, GError **error)
+{
+    return queue->class->given_up(queue, id, error);
+}
+
 gboolean dp_queue_unclaim(dp_queue *queue, gint64 id, GError **error)
 {
     return queue->class->unclaim(queue, id, error);
@@ -434,9 +452,11 @@ gboolean dp_queue_action_start(dp_queue *queue, gint64 action, const char *detai
            queue->class->action_start(queue, action, detail, error);
 }
 
-gboolean dp_queue_action_done(dp_queue *queue, gint64 action, GError **error)
+gboolean dp_queue_action_done(dp_queue *queue, gint64 action, const char *moved_to,
+                              GError **error)
 {
-    return queue->class->action_done(queue, action, error);
+    return is_within(moved_to, "the path", DP_QUEUE_PATH_MAX, error) &&
+           queue->class->action_done(queue, action, moved_to, error);
 }
 
 gboolean dp_queue_action_fail(dp_queue *queue, gint64 action, const dp_failure *failure,

@@ -18,6 +18,8 @@
  *   routed       every action of routing is done; the end                  dp_queue_routed
  *   failed       waits for its next try (1 m, 5 m, 30 m, 2 h)              dp_queue_fail
  *   quarantined  the tries are used up, or an action can't be done         dp_queue_fail
+ *                One without a result is being given up until `failed` of the routes is
+ *                through                                                   dp_queue_given_up
  *
  * A lease that ends (worker dead, machine gone) brings claimed, rendered, extracted and
  * checked back to settled, counting one attempt (from the second on to failed, so that a
@@ -25,9 +27,13 @@
  * and is only routed on.  A worker whose lease was taken gets DP_QUEUE_LOST from every call
  * about that document and must drop it.
  *
- * Promises: when dp_queue_add, _publish, _fail, _routed or an action's call returns TRUE,
- * what it wrote survives a power cut.  dp_queue_claim, _advance, _unclaim and _heartbeat
- * promise nothing of the kind (losing them costs a repeated page, never a document).
+ * Promises: when dp_queue_add, _publish (as the end), _fail, _given_up, _routed,
+ * _action_start or _action_fail returns TRUE, what it wrote survives a power cut, and with
+ * it all that was written before.  The others promise nothing of the kind, since nothing was
+ * touched yet or what was touched is recognised: losing dp_queue_claim, _advance, _unclaim,
+ * _heartbeat or a publication that is to be routed costs repeated pages, losing
+ * _actions_plan or _action_done a look at what the action has left; never a document.  So an
+ * action that is about to touch something begins with dp_queue_action_start().
  *
  * Threads and processes: a dp_queue may be used from all threads of a process (calls take
  * turns), and any number of processes of one machine may have the same journal open.  Not
@@ -177,16 +183,22 @@ typedef struct dp_doc {
     char *worker;        /* who has it; "" when nobody */
     char *status;        /* of the result: "ok", "review", "failed"; "" before */
     guint pages;
-    gint64 work_ms; /* from claim to publication */
+    gint64 work_ms;        /* from claim to publication */
+    gboolean is_giving_up; /* quarantined, and `failed` of the routes is not through */
 } dp_doc;
 void dp_doc_free(dp_doc *doc);
 /* Its wait is over, or the clock was set back below it. */
 gboolean dp_doc_is_due(const dp_doc *doc);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_doc, dp_doc_free)
 
-/* Take one document: settled, failed whose time has come, or published with actions due.
- * The caller looks at doc->state: DP_STATE_CLAIMED is to be worked on, DP_STATE_PUBLISHED
- * is to be routed only.  NULL without error: nothing is due (dp_queue_next_due() says for
+/* The reason of its failure without the path that it begins with: a work folder means nothing
+ * to anybody.  Borrowed from doc. */
+const char *dp_doc_reason(const dp_doc *doc);
+
+/* Take one document: settled, failed whose time has come, published with actions due, or
+ * one that is being given up.  The caller looks at doc->state: DP_STATE_CLAIMED is to be
+ * worked on, DP_STATE_PUBLISHED is to be routed only, DP_STATE_QUARANTINED is to go the
+ * routes of those that failed.  NULL without error: nothing is due (dp_queue_next_due() says for
  * how long).  Leases that ended, and those of dead processes of this machine, are brought
  * back first. */
 typedef struct dp_claim {
@@ -226,10 +238,15 @@ typedef struct dp_failure {
     gboolean is_temporary; /* wait, but do not count */
     gboolean is_final;     /* no use to try again: quarantine at once */
 } dp_failure;
-/* *after (may be NULL) gets the document as it stands then, with attempts and next time. */
+/* *after (may be NULL) gets the document as it stands then, with attempts and next time.
+ * One that is given up by this without a result (after->is_giving_up) stays this worker's
+ * until dp_queue_given_up(); for one that is being given up already, a failure means that
+ * `failed` of the routes cannot be planned: now (is_temporary), or never. */
 gboolean dp_queue_fail(dp_queue *queue, gint64 id, const dp_failure *failure,
                        dp_doc **after, GError **error);
-/* Give it back unworked (shutdown): settled or published again, nothing counted. */
+/* `failed` of the routes is through, or there is none: it is nobody's. */
+gboolean dp_queue_given_up(dp_queue *queue, gint64 id, GError **error);
+/* Give it back unworked (shutdown): settled, published or given up again, nothing counted. */
 gboolean dp_queue_unclaim(dp_queue *queue, gint64 id, GError **error);
 /* All actions are done: the end. DP_QUEUE_STATE when one is not. */
 gboolean dp_queue_routed(dp_queue *queue, gint64 id, GError **error);
@@ -256,7 +273,7 @@ typedef enum dp_action_state {
     DP_ACTION_PENDING,
     DP_ACTION_STARTED, /* begun once; whether it was done, only its target can tell */
     DP_ACTION_DONE,
-    DP_ACTION_FAILED, /* given up: the document is quarantined */
+    DP_ACTION_FAILED, /* given up: the document is quarantined, or was */
 } dp_action_state;
 
 typedef struct dp_action {
@@ -286,7 +303,9 @@ GPtrArray *dp_queue_actions(dp_queue *queue, gint64 document, GError **error);
  * detail in the same stroke, to remember what is about to be done. */
 gboolean dp_queue_action_start(dp_queue *queue, gint64 action, const char *detail,
                                GError **error);
-gboolean dp_queue_action_done(dp_queue *queue, gint64 action, GError **error);
+/* `moved_to` (may be NULL): where the document lies now. */
+gboolean dp_queue_action_done(dp_queue *queue, gint64 action, const char *moved_to,
+                              GError **error);
 /* Not done: again by the back-off table (the document stays published, its next_at is
  * moved), or, when that is used up or is_final, quarantine.  is_temporary as above. */
 gboolean dp_queue_action_fail(dp_queue *queue, gint64 action, const dp_failure *failure,
@@ -316,7 +335,7 @@ typedef struct dp_filter {
 GPtrArray *dp_queue_list(dp_queue *queue, const dp_filter *filter, GError **error);
 
 /* Failed or quarantined (id, or id 0: all of the lane): try again now, attempts start anew.
- * Actions that failed are pending again. *count: how many.  A quarantined one only with
+ * Actions that failed are pending again; those of `failed` of the routes are forgotten. *count: how many.  A quarantined one only with
  * DP_RETRY_QUARANTINED. */
 typedef enum dp_retry { DP_RETRY_FAILED, DP_RETRY_QUARANTINED } dp_retry;
 gboolean dp_queue_retry(dp_queue *queue, const char *lane, gint64 id, dp_retry which,

@@ -23,6 +23,7 @@ typedef struct dp_queue_class {
                         GError **error);
     gboolean (*fail)(dp_queue *queue, gint64 id, const dp_failure *failure,
                      dp_doc **after, GError **error);
+    gboolean (*given_up)(dp_queue *queue, gint64 id, GError **error);
     gboolean (*unclaim)(dp_queue *queue, gint64 id, GError **error);
     gboolean (*routed)(dp_queue *queue, gint64 id, GError **error);
     gboolean (*set_path)(dp_queue *queue, gint64 id, const char *path, GError **error);
@@ -38,7 +39,8 @@ typedef struct dp_queue_class {
     GPtrArray *(*actions)(dp_queue *queue, gint64 document, GError **error);
     gboolean (*action_start)(dp_queue *queue, gint64 action, const char *detail,
                              GError **error);
-    gboolean (*action_done)(dp_queue *queue, gint64 action, GError **error);
+    gboolean (*action_done)(dp_queue *queue, gint64 action, const char *moved_to,
+                            GError **error);
     gboolean (*action_fail)(dp_queue *queue, gint64 action, const dp_failure *failure,
                             GError **error);
     gboolean (*counts)(dp_queue *queue, const char *lane, dp_counts *counts,

@@ -29,6 +29,7 @@ static const dp_queue_class sqlite_class = {
     .advance = dp_sqlite_advance,
     .publish = dp_sqlite_publish,
     .fail = dp_sqlite_fail,
+    .given_up = dp_sqlite_given_up,
     .unclaim = dp_sqlite_unclaim,
     .routed = dp_sqlite_routed,
     .set_path = dp_sqlite_set_path,
@@ -49,27 +50,27 @@ static const dp_queue_class sqlite_class = {
     .prune = dp_sqlite_prune,
 };
 
-/* An empty file becomes a journal; one of ours is taken; all else is refused. */
-static gboolean check_schema(dp_sqlite *q, gboolean *is_empty, GError **error)
+/* An empty file becomes a journal (*version 0); one of ours is taken, brought up to date when
+ * it is older; all else is refused. */
+static gboolean check_schema(dp_sqlite *q, gint64 *version, GError **error)
 {
-    gint64 application = 0, version = 0, tables = 0;
+    gint64 application = 0, tables = 0;
     if (!dp_sqlite_number(q, error, &application, DP_SQL_APPLICATION, "") ||
-        !dp_sqlite_number(q, error, &version, DP_SQL_VERSION, "") ||
+        !dp_sqlite_number(q, error, version, DP_SQL_VERSION, "") ||
         !dp_sqlite_number(q, error, &tables, DP_SQL_TABLES, ""))
         return FALSE;
-    *is_empty = application == 0 && version == 0 && tables == 0;
-    if (*is_empty)
+    if (application == 0 && *version == 0 && tables == 0)
         return TRUE;
     if (application != DP_SQLITE_APPLICATION) {
         g_set_error(error, DP_QUEUE_ERROR, DP_QUEUE_DAMAGED,
                     "journal %s: a database, but not docvl's", q->path);
         return FALSE;
     }
-    if (version != DP_SQLITE_VERSION) {
+    if (*version < 1 || *version > DP_SQLITE_VERSION) {
         g_set_error(error, DP_QUEUE_ERROR, DP_QUEUE_VERSION,
                     "journal %s: written by another docvl (version %" G_GINT64_FORMAT
-                    ", this one knows %d)",
-                    q->path, version, DP_SQLITE_VERSION);
+                    ", this one knows 1 to %d)",
+                    q->path, *version, DP_SQLITE_VERSION);
         return FALSE;
     }
     return TRUE;
@@ -77,18 +78,19 @@ static gboolean check_schema(dp_sqlite *q, gboolean *is_empty, GError **error)
 
 static gboolean make_schema(dp_sqlite *q, GError **error)
 {
-    gboolean is_empty = FALSE;
-    if (!check_schema(q, &is_empty, error))
+    gint64 version = 0;
+    if (!check_schema(q, &version, error))
         return FALSE;
-    if (!is_empty)
+    if (version == DP_SQLITE_VERSION)
         return TRUE;
     if (!dp_sqlite_begin(q, DP_SYNC_FULL, error))
         return FALSE;
     /* Another process may have been faster. */
-    gboolean is_ok = check_schema(q, &is_empty, error);
-    if (is_ok && is_empty) {
+    gboolean is_ok = check_schema(q, &version, error);
+    if (is_ok && version == 0)
         is_ok = dp_sqlite_exec(q, DP_SQL_SCHEMA, "creating tables", error);
-    }
+    else if (is_ok && version == 1)
+        is_ok = dp_sqlite_exec(q, DP_SQL_UPGRADE_1, "changing tables", error);
     return dp_sqlite_end(q, is_ok, is_ok ? error : NULL);
 }
 

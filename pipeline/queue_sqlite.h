@@ -23,11 +23,12 @@
 #include <sqlite3.h>
 
 #define DP_SQLITE_APPLICATION 0x646f6376 /* "docv" */
-#define DP_SQLITE_VERSION     1          /* of the tables */
+#define DP_SQLITE_VERSION     2          /* of the tables */
 #define DP_RECOVER_EVERY_MS   1000
 
 typedef enum dp_sql {
     DP_SQL_SCHEMA,
+    DP_SQL_UPGRADE_1,
     DP_SQL_SYNC_FULL,
     DP_SQL_SYNC_NORMAL,
     DP_SQL_BEGIN,
@@ -43,6 +44,7 @@ typedef enum dp_sql {
     DP_SQL_FILE_HASH,
     DP_SQL_ACTIONS_INTERRUPTED,
     DP_SQL_DOC_TAKE_BACK,
+    DP_SQL_DOC_TAKE_BACK_GIVEN,
     DP_SQL_DOCS_LEASED,
     DP_SQL_NEXT_BY_ID,
     DP_SQL_NEXT,
@@ -52,6 +54,7 @@ typedef enum dp_sql {
     DP_SQL_DOC_ADVANCE,
     DP_SQL_DOC_PUBLISH,
     DP_SQL_DOC_FAIL,
+    DP_SQL_DOC_GIVE_UP,
     DP_SQL_DOC_UNCLAIM,
     DP_SQL_ACTIONS_UNDONE,
     DP_SQL_DOC_ROUTED,
@@ -70,6 +73,7 @@ typedef enum dp_sql {
     DP_SQL_REASONS,
     DP_SQL_LIST_BY_PATH,
     DP_SQL_LIST,
+    DP_SQL_RETRY_DROP,
     DP_SQL_RETRY_ACTIONS,
     DP_SQL_RETRY,
     DP_SQL_PRUNE,
@@ -144,6 +148,14 @@ gboolean dp_sqlite_report(dp_queue *queue, gint64 id, dp_sync level, dp_sqlite_s
 gboolean dp_sqlite_reset_doc(dp_sqlite *q, gint64 id, GError **error);
 /* One line of at most DP_QUEUE_REASON_MAX bytes. */
 char *dp_sqlite_line(const char *text);
+/* The columns after those of a document in DP_SQL_DOCS_LEASED. */
+enum { DP_SQLITE_LEASE_WALL = 23, DP_SQLITE_LEASE_MONOTONIC };
+/* `failed` of the routes for a document that this process holds: not done now (it waits), or
+ * (is_final, or the tries are used up) not at all.  *is_over says which; *attempts are those
+ * of what failed. */
+gboolean dp_sqlite_fail_given_up(dp_sqlite *q, dp_doc *doc, const dp_failure *failure,
+                                 const char *reason, gint64 *attempts, gboolean *is_over,
+                                 GError **error);
 /* Attempts are spent by failures that count; `doc` is brought to what it becomes. */
 void dp_sqlite_note_failure(dp_doc *doc, const dp_failure *failure);
 gboolean dp_sqlite_write_failure(dp_sqlite *q, const dp_doc *doc, const char *code,
@@ -173,6 +185,7 @@ gboolean dp_sqlite_publish(dp_queue *queue, gint64 id, const dp_publication *pub
                            GError **error);
 gboolean dp_sqlite_fail(dp_queue *queue, gint64 id, const dp_failure *failure,
                         dp_doc **after, GError **error);
+gboolean dp_sqlite_given_up(dp_queue *queue, gint64 id, GError **error);
 gboolean dp_sqlite_unclaim(dp_queue *queue, gint64 id, GError **error);
 gboolean dp_sqlite_routed(dp_queue *queue, gint64 id, GError **error);
 GPtrArray *dp_sqlite_actions(dp_queue *queue, gint64 document, GError **error);
@@ -180,7 +193,8 @@ gboolean dp_sqlite_actions_plan(dp_queue *queue, gint64 document, GPtrArray *pla
                                 GError **error);
 gboolean dp_sqlite_action_start(dp_queue *queue, gint64 action, const char *detail,
                                 GError **error);
-gboolean dp_sqlite_action_done(dp_queue *queue, gint64 action, GError **error);
+gboolean dp_sqlite_action_done(dp_queue *queue, gint64 action, const char *moved_to,
+                               GError **error);
 gboolean dp_sqlite_action_fail(dp_queue *queue, gint64 action, const dp_failure *failure,
                                GError **error);
 gboolean dp_sqlite_counts(dp_queue *queue, const char *lane, dp_counts *counts,

@@ -71,7 +71,7 @@ static gboolean step_plan(dp_sqlite *q, dp_doc *doc, gconstpointer data, GError 
 gboolean dp_sqlite_actions_plan(dp_queue *queue, gint64 document, GPtrArray *plan,
                                 GError **error)
 {
-    return dp_sqlite_report(queue, document, DP_SYNC_FULL, step_plan, plan, error);
+    return dp_sqlite_report(queue, document, DP_SYNC_NORMAL, step_plan, plan, error);
 }
 
 static dp_action *find_action(dp_sqlite *q, gint64 id, GError **error)
@@ -109,11 +109,11 @@ static gboolean report_locked(dp_sqlite *q, gpointer data, GError **error)
     return doc != NULL && r->step(q, doc, action, r->data, error);
 }
 
-static gboolean report_action(dp_queue *queue, gint64 id, action_step step,
+static gboolean report_action(dp_queue *queue, gint64 id, dp_sync level, action_step step,
                               gconstpointer data, GError **error)
 {
     action_report r = { id, step, data };
-    return dp_sqlite_write(queue, DP_SYNC_FULL, report_locked, &r, error);
+    return dp_sqlite_write(queue, level, report_locked, &r, error);
 }
 
 static gboolean is_action_in(const dp_action *action, guint allowed, GError **error)
@@ -138,19 +138,23 @@ static gboolean step_start(dp_sqlite *q, dp_doc *doc, dp_action *action,
 gboolean dp_sqlite_action_start(dp_queue *queue, gint64 action, const char *detail,
                                 GError **error)
 {
-    return report_action(queue, action, step_start, detail, error);
+    return report_action(queue, action, DP_SYNC_FULL, step_start, detail, error);
 }
 
 static gboolean step_done(dp_sqlite *q, dp_doc *doc, dp_action *action,
                           gconstpointer data, GError **error)
 {
+    const char *moved_to = data;
     return is_action_in(action, OPEN, error) &&
+           (moved_to == NULL ||
+            dp_sqlite_run(q, error, NULL, DP_SQL_DOC_PATH, "is", doc->id, moved_to)) &&
            dp_sqlite_run(q, error, NULL, DP_SQL_ACTION_DONE, "i", action->id);
 }
 
-gboolean dp_sqlite_action_done(dp_queue *queue, gint64 action, GError **error)
+gboolean dp_sqlite_action_done(dp_queue *queue, gint64 action, const char *moved_to,
+                               GError **error)
 {
-    return report_action(queue, action, step_done, NULL, error);
+    return report_action(queue, action, DP_SYNC_NORMAL, step_done, moved_to, error);
 }
 
 static gboolean step_action_fail(dp_sqlite *q, dp_doc *doc, dp_action *action,
@@ -159,22 +163,30 @@ static gboolean step_action_fail(dp_sqlite *q, dp_doc *doc, dp_action *action,
     const dp_failure *f = data;
     if (!is_action_in(action, OPEN, error))
         return FALSE;
-    /* The waits count the action's tries: each action of a document has its own. */
-    doc->attempts = action->attempts;
-    dp_sqlite_note_failure(doc, f);
-    gboolean is_over = doc->state == DP_STATE_QUARANTINED;
     g_autofree char *line = dp_sqlite_line(f->reason);
     g_autofree char *reason =
         g_strdup_printf("action %u (%s): %s", action->index, action->kind, f->reason);
+    /* The waits count the action's tries: each action of a document has its own. */
+    gint64 attempts = action->attempts;
+    gboolean is_over = FALSE;
+    if (doc->is_giving_up) {
+        if (!dp_sqlite_fail_given_up(q, doc, f, reason, &attempts, &is_over, error))
+            return FALSE;
+    } else {
+        doc->attempts = action->attempts;
+        dp_sqlite_note_failure(doc, f);
+        attempts = doc->attempts;
+        is_over = doc->state == DP_STATE_QUARANTINED;
+        if (!dp_sqlite_write_failure(q, doc, f->code, reason, is_over ? "" : doc->worker,
+                                     error))
+            return FALSE;
+    }
     return dp_sqlite_run(q, error, NULL, DP_SQL_ACTION_FAIL, "isiis", action->id,
-                         is_over ? "failed" : "pending", (gint64)doc->attempts,
-                         doc->next_at, line) &&
-           dp_sqlite_write_failure(q, doc, f->code, reason, is_over ? "" : doc->worker,
-                                   error);
+                         is_over ? "failed" : "pending", attempts, doc->next_at, line);
 }
 
 gboolean dp_sqlite_action_fail(dp_queue *queue, gint64 action, const dp_failure *failure,
                                GError **error)
 {
-    return report_action(queue, action, step_action_fail, failure, error);
+    return report_action(queue, action, DP_SYNC_FULL, step_action_fail, failure, error);
 }

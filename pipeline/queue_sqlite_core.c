@@ -171,6 +171,7 @@ dp_doc *dp_sqlite_doc_at(sqlite3_stmt *stmt)
     doc->status = dp_sqlite_text(stmt, 19);
     doc->pages = (guint)sqlite3_column_int(stmt, 20);
     doc->work_ms = sqlite3_column_int64(stmt, 21);
+    doc->is_giving_up = sqlite3_column_int(stmt, 22) != 0;
     return doc;
 }
 

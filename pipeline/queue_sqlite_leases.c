@@ -5,8 +5,24 @@
 
 #include <string.h>
 
+#define GIVEN_UP_ATTEMPTS_MAX (2 * DP_ATTEMPTS_MAX)
+
+/* It was given up, and its worker died over `failed` of the routes: that goes on later, but
+ * not for ever. */
+static gboolean take_back_given(dp_sqlite *q, const dp_doc *doc, GError **error)
+{
+    gint64 now = dp_now_ms();
+    gboolean goes_on = doc->attempts < GIVEN_UP_ATTEMPTS_MAX;
+    return dp_sqlite_run(q, error, NULL, DP_SQL_ACTIONS_INTERRUPTED, "i", doc->id) &&
+           dp_sqlite_run(q, error, NULL, DP_SQL_DOC_TAKE_BACK_GIVEN, "iiiii", doc->id,
+                         (gint64)doc->attempts + 1, now + dp_backoff_ms(1),
+                         (gint64)goes_on, now);
+}
+
 static gboolean take_back(dp_sqlite *q, const dp_doc *doc, GError **error)
 {
+    if (doc->is_giving_up)
+        return take_back_given(q, doc, error);
     gint64 now = dp_now_ms();
     guint attempts = doc->attempts + 1;
     gint64 wait = dp_backoff_ms(attempts);
@@ -16,9 +32,10 @@ static gboolean take_back(dp_sqlite *q, const dp_doc *doc, GError **error)
                         : attempts > 1 ? "failed"
                                        : "settled";
     return dp_sqlite_run(q, error, NULL, DP_SQL_ACTIONS_INTERRUPTED, "i", doc->id) &&
-           dp_sqlite_run(q, error, NULL, DP_SQL_DOC_TAKE_BACK, "isiii", doc->id, state,
+           dp_sqlite_run(q, error, NULL, DP_SQL_DOC_TAKE_BACK, "isiiii", doc->id, state,
                          (gint64)attempts,
-                         attempts > 1 && wait > 0 ? now + wait : (gint64)0, now);
+                         attempts > 1 && wait > 0 ? now + wait : (gint64)0, now,
+                         (gint64)(wait < 0 && !is_published));
 }
 
 static gboolean is_lease_over(const dp_doc *doc, gint64 lease_wall,
@@ -43,8 +60,8 @@ static GPtrArray *find_orphans(dp_sqlite *q, GError **error)
     int code;
     while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
         g_autoptr(dp_doc) doc = dp_sqlite_doc_at(stmt);
-        if (is_lease_over(doc, sqlite3_column_int64(stmt, 22),
-                          sqlite3_column_int64(stmt, 23)))
+        if (is_lease_over(doc, sqlite3_column_int64(stmt, DP_SQLITE_LEASE_WALL),
+                          sqlite3_column_int64(stmt, DP_SQLITE_LEASE_MONOTONIC)))
             g_ptr_array_add(orphans, g_steal_pointer(&doc));
     }
     if (code != SQLITE_DONE)
@@ -114,7 +131,7 @@ static dp_doc *claim_locked(dp_sqlite *q, const dp_claim *claim, GError **error)
     g_autoptr(dp_doc) doc = next_doc(q, claim, &inner);
     gboolean is_ok = inner == NULL;
     if (doc != NULL) {
-        if (doc->state != DP_STATE_PUBLISHED)
+        if (doc->state != DP_STATE_PUBLISHED && !doc->is_giving_up)
             doc->state = DP_STATE_CLAIMED;
         g_free(doc->worker);
         doc->worker = g_strdup(dp_worker_self());

@@ -123,7 +123,9 @@ static gboolean retry_locked(dp_sqlite *q, gpointer data, GError **error)
     sweep *s = data;
     const char *state = s->which == DP_RETRY_FAILED ? "failed" : "quarantined";
     /* What was published before it failed is routed on, the rest is worked on again. */
-    return dp_sqlite_run(q, error, NULL, DP_SQL_RETRY_ACTIONS, "sis", s->lane, s->id,
+    return dp_sqlite_run(q, error, NULL, DP_SQL_RETRY_DROP, "sis", s->lane, s->id,
+                         state) &&
+           dp_sqlite_run(q, error, NULL, DP_SQL_RETRY_ACTIONS, "sis", s->lane, s->id,
                          state) &&
            dp_sqlite_run(q, error, &s->changed, DP_SQL_RETRY, "sisi", s->lane, s->id,
                          state, dp_now_ms());

@@ -8,7 +8,7 @@
 #define DOC_COLUMNS                                                                      \
     "id, lane, path, origin, target, profile, sha256, recipe, state, priority, bytes, "  \
     "added_at, changed_at, next_at, attempts, stalls, code, reason, worker, status, "    \
-    "pages, work_ms"
+    "pages, work_ms, giving_up"
 
 #define ACTION_COLUMNS                                                                   \
     "id, document, position, kind, key, state, attempts, next_at, detail, reason"
@@ -17,7 +17,8 @@
 #define IS_DUE "(next_at<=?1 OR next_at>?1+10800000)"
 _Static_assert(DP_WAIT_MAX_MS == 10800000, "the number in the SQL is this one");
 
-#define WAITING "worker='' AND state IN ('settled','failed','published')"
+/* Something is to be done for it: also `failed` of the routes for one that was given up. */
+#define WAITING "worker='' AND (state IN ('settled','failed','published') OR giving_up=1)"
 
 /* A published document that waits for an action's next try counts as failed here. */
 #define RETRIED                                                                          \
@@ -37,9 +38,10 @@ const char *const dp_sql[DP_SQL_COUNT] = {
         " lease_wall INTEGER NOT NULL DEFAULT 0, lease_monotonic INTEGER NOT NULL "
         "DEFAULT 0,"
         " status TEXT NOT NULL DEFAULT '', pages INTEGER NOT NULL DEFAULT 0,"
-        " work_ms INTEGER NOT NULL DEFAULT 0, UNIQUE(lane, sha256, recipe)) STRICT;"
+        " work_ms INTEGER NOT NULL DEFAULT 0, giving_up INTEGER NOT NULL DEFAULT 0,"
+        " UNIQUE(lane, sha256, recipe)) STRICT;"
         "CREATE INDEX documents_waiting ON documents(priority DESC, id)"
-        " WHERE worker='' AND state IN ('settled','failed','published');"
+        " WHERE " WAITING ";"
         "CREATE INDEX documents_leased ON documents(worker) WHERE worker<>'';"
         "CREATE INDEX documents_state ON documents(state, changed_at);"
         "CREATE INDEX documents_path ON documents(path);"
@@ -59,7 +61,13 @@ const char *const dp_sql[DP_SQL_COUNT] = {
         "CREATE INDEX actions_open ON actions(document) WHERE state IN "
         "('pending','started');"
         "PRAGMA application_id=1685021558;"
-        "PRAGMA user_version=1;",
+        "PRAGMA user_version=2;",
+    [DP_SQL_UPGRADE_1] =
+        "ALTER TABLE documents ADD COLUMN giving_up INTEGER NOT NULL DEFAULT 0;"
+        "DROP INDEX documents_waiting;"
+        "CREATE INDEX documents_waiting ON documents(priority DESC, id)"
+        " WHERE " WAITING ";"
+        "PRAGMA user_version=2;",
     [DP_SQL_SYNC_FULL] = "PRAGMA synchronous=FULL",
     [DP_SQL_SYNC_NORMAL] = "PRAGMA synchronous=NORMAL",
     [DP_SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -78,7 +86,7 @@ const char *const dp_sql[DP_SQL_COUNT] = {
     [DP_SQL_DOC_RESET] =
         "UPDATE documents SET state='settled', attempts=0, stalls=0, next_at=0,"
         " status='', code='', reason='', pages=0, work_ms=0, worker='',"
-        " changed_at=?2 WHERE id=?1",
+        " giving_up=0, changed_at=?2 WHERE id=?1",
     [DP_SQL_DOC_FORCE] = "UPDATE documents SET path=?2, origin=?3, target=?4, profile=?5,"
                          " priority=?6 WHERE id=?1",
     [DP_SQL_DOC_BY_KEY] =
@@ -92,6 +100,9 @@ const char *const dp_sql[DP_SQL_COUNT] = {
     [DP_SQL_DOC_TAKE_BACK] =
         "UPDATE documents SET state=?2, worker='', attempts=?3, next_at=?4,"
         " code='worker_lost', reason='the process that worked on it died or hung',"
+        " changed_at=?5, giving_up=?6 WHERE id=?1",
+    [DP_SQL_DOC_TAKE_BACK_GIVEN] =
+        "UPDATE documents SET worker='', attempts=?2, next_at=?3, giving_up=?4,"
         " changed_at=?5 WHERE id=?1",
     [DP_SQL_DOCS_LEASED] = "SELECT " DOC_COLUMNS ", lease_wall, lease_monotonic"
                            " FROM documents WHERE worker<>''",
@@ -113,7 +124,10 @@ const char *const dp_sql[DP_SQL_COUNT] = {
         " WHERE id=?1",
     [DP_SQL_DOC_FAIL] =
         "UPDATE documents SET state=?2, attempts=?3, stalls=?4, next_at=?5, code=?6,"
-        " reason=?7, worker=?8, changed_at=?9 WHERE id=?1",
+        " reason=?7, worker=?8, giving_up=?9, changed_at=?10 WHERE id=?1",
+    [DP_SQL_DOC_GIVE_UP] =
+        "UPDATE documents SET stalls=?2, next_at=?3, reason=?4, worker=?5, giving_up=?6,"
+        " changed_at=?7 WHERE id=?1",
     [DP_SQL_DOC_UNCLAIM] =
         "UPDATE documents SET state=?2, worker='', changed_at=?3 WHERE id=?1",
     [DP_SQL_ACTIONS_UNDONE] =
@@ -152,11 +166,15 @@ const char *const dp_sql[DP_SQL_COUNT] = {
         " id>?1 AND (?2 IS NULL OR lane=?2) ORDER BY id LIMIT ?4",
     [DP_SQL_LIST] = "SELECT " DOC_COLUMNS " FROM documents WHERE id>?1 AND"
                     " (?2 IS NULL OR lane=?2) ORDER BY id LIMIT ?3",
+    [DP_SQL_RETRY_DROP] =
+        "DELETE FROM actions WHERE document IN (SELECT id FROM documents" RETRIED
+        " AND status='')",
     [DP_SQL_RETRY_ACTIONS] =
         "UPDATE actions SET state='pending', attempts=0, next_at=0 WHERE state IN"
         " ('failed','pending') AND document IN (SELECT id FROM documents" RETRIED ")",
     [DP_SQL_RETRY] =
-        "UPDATE documents SET attempts=0, stalls=0, next_at=0, changed_at=?4,"
+        "UPDATE documents SET attempts=0, stalls=0, next_at=0, giving_up=0, "
+        "changed_at=?4,"
         " state=CASE WHEN status='' THEN 'settled' ELSE 'published' END" RETRIED,
     [DP_SQL_PRUNE] = "DELETE FROM documents WHERE state='routed' AND changed_at<?2 AND"
                      " (?1 IS NULL OR lane=?1)",
@@ -170,5 +188,5 @@ const char *const dp_sql[DP_SQL_COUNT] = {
     [DP_SQL_WAL] = "PRAGMA journal_mode=WAL",
     [DP_SQL_OPEN] = "PRAGMA foreign_keys=ON; PRAGMA synchronous=FULL;",
 };
-_Static_assert(DP_SQLITE_APPLICATION == 1685021558 && DP_SQLITE_VERSION == 1,
+_Static_assert(DP_SQLITE_APPLICATION == 1685021558 && DP_SQLITE_VERSION == 2,
                "the numbers in the SQL are these");

@@ -33,7 +33,10 @@ static gboolean step_publish(dp_sqlite *q, dp_doc *doc, gconstpointer data,
 gboolean dp_sqlite_publish(dp_queue *queue, gint64 id, const dp_publication *publication,
                            GError **error)
 {
-    return dp_sqlite_report(queue, id, DP_SYNC_FULL, step_publish, publication, error);
+    /* What is routed next begins with a synced step, before it touches anything. */
+    return dp_sqlite_report(queue, id,
+                            publication->is_end ? DP_SYNC_FULL : DP_SYNC_NORMAL,
+                            step_publish, publication, error);
 }
 
 /* Attempts are spent by failures that count; `doc` is brought to what it becomes. */
@@ -72,17 +75,45 @@ gboolean dp_sqlite_write_failure(dp_sqlite *q, const dp_doc *doc, const char *co
                                  const char *reason, const char *worker, GError **error)
 {
     g_autofree char *line = dp_sqlite_line(reason);
-    return dp_sqlite_run(q, error, NULL, DP_SQL_DOC_FAIL, "isiiisssi", doc->id,
+    return dp_sqlite_run(q, error, NULL, DP_SQL_DOC_FAIL, "isiiisssii", doc->id,
                          dp_state_name(doc->state), (gint64)doc->attempts,
                          (gint64)doc->stalls, doc->next_at, code, line, worker,
-                         dp_now_ms());
+                         (gint64)doc->is_giving_up, dp_now_ms());
+}
+
+gboolean dp_sqlite_fail_given_up(dp_sqlite *q, dp_doc *doc, const dp_failure *f,
+                                 const char *reason, gint64 *attempts, gboolean *is_over,
+                                 GError **error)
+{
+    doc->attempts = (guint)*attempts;
+    doc->state = DP_STATE_PUBLISHED; /* waits like one whose actions wait */
+    dp_sqlite_note_failure(doc, f);
+    *attempts = doc->attempts;
+    *is_over = doc->state == DP_STATE_QUARANTINED;
+    g_autofree char *both =
+        g_strdup_printf("%s; routes, failed: %s", doc->reason, reason);
+    g_autofree char *line = dp_sqlite_line(*is_over ? both : doc->reason);
+    return dp_sqlite_run(q, error, NULL, DP_SQL_DOC_GIVE_UP, "iiissii", doc->id,
+                         (gint64)doc->stalls, doc->next_at, line,
+                         *is_over ? "" : doc->worker, (gint64) !*is_over, dp_now_ms());
 }
 
 static gboolean step_fail(dp_sqlite *q, dp_doc *doc, gconstpointer data, GError **error)
 {
     const dp_failure *f = data;
+    if (doc->is_giving_up) {
+        gint64 attempts = DP_ATTEMPTS_MAX; /* what can't be planned now never can */
+        gboolean is_over;
+        if (!dp_sqlite_fail_given_up(q, doc, f, f->reason, &attempts, &is_over, error))
+            return FALSE;
+        return is_over ||
+               dp_sqlite_run(q, error, NULL, DP_SQL_DOC_UNCLAIM, "isi", doc->id,
+                             dp_state_name(DP_STATE_QUARANTINED), dp_now_ms());
+    }
     dp_sqlite_note_failure(doc, f);
-    return dp_sqlite_write_failure(q, doc, f->code, f->reason, "", error);
+    doc->is_giving_up = doc->state == DP_STATE_QUARANTINED && *doc->status == '\0';
+    return dp_sqlite_write_failure(q, doc, f->code, f->reason,
+                                   doc->is_giving_up ? doc->worker : "", error);
 }
 
 gboolean dp_sqlite_fail(dp_queue *queue, gint64 id, const dp_failure *failure,
@@ -95,11 +126,29 @@ gboolean dp_sqlite_fail(dp_queue *queue, gint64 id, const dp_failure *failure,
     return TRUE;
 }
 
+static gboolean step_given_up(dp_sqlite *q, dp_doc *doc, gconstpointer data,
+                              GError **error)
+{
+    if (!doc->is_giving_up) {
+        g_set_error(error, DP_QUEUE_ERROR, DP_QUEUE_STATE, "%s: is not being given up",
+                    doc->origin);
+        return FALSE;
+    }
+    return dp_sqlite_run(q, error, NULL, DP_SQL_DOC_GIVE_UP, "iiissii", doc->id,
+                         (gint64)0, (gint64)0, doc->reason, "", (gint64)0, dp_now_ms());
+}
+
+gboolean dp_sqlite_given_up(dp_queue *queue, gint64 id, GError **error)
+{
+    return dp_sqlite_report(queue, id, DP_SYNC_FULL, step_given_up, NULL, error);
+}
+
 static gboolean step_unclaim(dp_sqlite *q, dp_doc *doc, gconstpointer data,
                              GError **error)
 {
-    dp_state to =
-        doc->state == DP_STATE_PUBLISHED ? DP_STATE_PUBLISHED : DP_STATE_SETTLED;
+    dp_state to = doc->state == DP_STATE_PUBLISHED || doc->is_giving_up
+                      ? doc->state
+                      : DP_STATE_SETTLED;
     return dp_sqlite_run(q, error, NULL, DP_SQL_DOC_UNCLAIM, "isi", doc->id,
                          dp_state_name(to), dp_now_ms());
 }

@@ -12,7 +12,6 @@
 
 #include <assert.h>
 #include <string.h>
-#include <unistd.h>
 
 void dp_doc_facts_init(dp_doc_facts *f, const dp_doc *doc, const json_t *result)
 {
@@ -115,16 +114,14 @@ static gboolean remember(void *user, const json_t *planned, GError **error)
     return is_ok;
 }
 
-/* Done: the journal follows.  A document that lies elsewhere is told first, so that the
- * next action finds it whatever happens in between. */
+/* Done: the journal follows, with the place of a document that lies elsewhere now. */
 static gboolean note_done(const dp_router *router, const dp_doc *doc,
                           const dp_action *action, const dp_action_run *run,
                           GError **error)
 {
-    if (run->moved_to != NULL && g_strcmp0(run->moved_to, doc->path) != 0 &&
-        !dp_queue_set_path(router->queue, doc->id, run->moved_to, error))
-        return FALSE;
-    return dp_queue_action_done(router->queue, action->id, error);
+    gboolean is_moved = g_strcmp0(run->moved_to, doc->path) != 0;
+    return dp_queue_action_done(router->queue, action->id,
+                                is_moved ? run->moved_to : NULL, error);
 }
 
 static gboolean note_failed(const dp_router *router, const dp_action *action,
@@ -162,7 +159,10 @@ static gboolean do_one(const dp_router *router, const dp_doc *doc,
         return FALSE;
     }
     memory m = { .queue = router->queue, .action = action->id };
+    /* One that was released and is given up once more has a new plan of the same actions:
+     * what they left behind the first time is recognised. */
     gboolean was_tried = action->state == DP_ACTION_STARTED || action->attempts > 0 ||
+                         doc->is_giving_up ||
                          json_object_get(planned, "chosen") != NULL ||
                          json_object_get(planned, "offset") != NULL;
     dp_action_run run = { .planned = planned,
@@ -197,77 +197,51 @@ static gboolean do_one(const dp_router *router, const dp_doc *doc,
     return is_ok;
 }
 
-gboolean dp_route_document(const dp_router *router, const dp_doc *doc,
-                           const json_t *result, dp_routing *routing, GError **error)
+/* In order, up to the first that is not done now. */
+static gboolean do_all(const dp_router *router, const dp_doc *doc, dp_route_facts *facts,
+                       dp_routing *routing, GError **error)
 {
-    assert(router->queue != NULL);
     *routing = DP_ROUTING_DONE;
-    dp_doc_facts f;
-    dp_doc_facts_init(&f, doc, result);
     g_autofree char *path = NULL;
-    g_autoptr(GPtrArray) actions = ready_actions(router, doc, &f.facts, error);
+    g_autoptr(GPtrArray) actions = ready_actions(router, doc, facts, error);
     gboolean is_ok = actions != NULL;
     for (guint i = 0; is_ok && i < actions->len && *routing == DP_ROUTING_DONE; i++) {
         const dp_action *action = actions->pdata[i];
         if (action->state == DP_ACTION_FAILED)
             *routing = DP_ROUTING_QUARANTINED;
         else if (action->state != DP_ACTION_DONE)
-            is_ok = do_one(router, doc, action, &f.facts, &path, routing, error);
+            is_ok = do_one(router, doc, action, facts, &path, routing, error);
     }
+    return is_ok;
+}
+
+gboolean dp_route_document(const dp_router *router, const dp_doc *doc,
+                           const json_t *result, dp_routing *routing, GError **error)
+{
+    assert(router->queue != NULL);
+    dp_doc_facts f;
+    dp_doc_facts_init(&f, doc, result);
+    gboolean is_ok = do_all(router, doc, &f.facts, routing, error);
     dp_doc_facts_clear(&f);
     return is_ok;
 }
 
 /* ---- given up --------------------------------------------------------------------- */
 
-static gboolean remember_nothing(void *user, const json_t *planned, GError **error)
-{
-    return TRUE;
-}
-
-/* What rules, templates and receivers see of a document without a result.  Its reason goes
- * without the path: watch's work folder means nothing to anybody, and what was written for
- * a document that is given up again elsewhere is recognised. */
+/* What rules, templates and receivers see of a document without a result. */
 static json_t *given_up_result(const dp_doc *doc)
 {
     g_autofree char *base = g_path_get_basename(doc->origin);
     g_autofree char *name = g_utf8_make_valid(base, -1);
-    g_autofree char *start = g_strconcat(doc->path, ": ", NULL);
-    gsize skipped = g_str_has_prefix(doc->reason, start) ? strlen(start) : 0;
-    g_autofree char *reason = g_utf8_make_valid(doc->reason + skipped, -1);
+    g_autofree char *reason = g_utf8_make_valid(dp_doc_reason(doc), -1);
     return json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "file", name, "doc_id", doc->sha256,
                      "status", "failed", "error", "code", doc->code, "message", reason);
 }
 
-static gboolean do_given_up(const dp_router *router, const dp_doc *doc, guint index,
-                            json_t *planned, dp_route_facts *facts, char **path,
-                            GError **error)
+gboolean dp_route_failed(const dp_router *router, const dp_doc *doc, dp_routing *routing,
+                         GError **error)
 {
-    g_autofree char *key = dp_action_key(doc->sha256, doc->recipe, index, planned);
-    dp_action_run run = { .planned = planned,
-                          .key = key,
-                          .sha256 = doc->sha256,
-                          .facts = facts,
-                          .was_started = TRUE,
-                          .cancellable = router->cancellable,
-                          .remember = remember_nothing };
-    facts->rule = json_string_value(json_object_get(planned, "rule"));
-    gboolean is_ok = dp_action_do(&run, error);
-    facts->rule = NULL;
-    if (is_ok && run.moved_to != NULL) {
-        is_ok = dp_queue_set_path(router->queue, doc->id, run.moved_to, error);
-        g_free(*path);
-        facts->path = *path = g_steal_pointer(&run.moved_to);
-    }
-    g_free(run.moved_to);
-    return is_ok;
-}
-
-gboolean dp_route_failed(const dp_router *router, const dp_doc *doc, GError **error)
-{
-    if (router->routes == NULL || doc->state != DP_STATE_QUARANTINED ||
-        *doc->status != '\0')
-        return TRUE;
+    assert(doc->is_giving_up);
     json_t *result = given_up_result(doc);
     dp_doc_facts f;
     dp_doc_facts_init(&f, doc, result);
@@ -275,16 +249,31 @@ gboolean dp_route_failed(const dp_router *router, const dp_doc *doc, GError **er
         f.facts.path = NULL; /* it was taken away: that is why */
     if (doc->target == NULL || dp_path_is_gone(doc->target))
         f.facts.result_path = NULL;
-    const dp_rule *rule = dp_routes_match(router->routes, &f.facts, NULL);
-    json_t *plan = rule != NULL ? dp_routes_plan(router->routes, rule, &f.facts, error)
-                                : json_array();
-    gboolean is_ok = plan != NULL;
-    g_autofree char *path = NULL;
-    for (gsize i = 0; is_ok && i < json_array_size(plan); i++)
-        is_ok = do_given_up(router, doc, (guint)i, json_array_get(plan, i), &f.facts,
-                            &path, error);
-    json_decref(plan);
+    gboolean is_ok = do_all(router, doc, &f.facts, routing, error);
     dp_doc_facts_clear(&f);
     json_decref(result);
+    return is_ok;
+}
+
+gboolean dp_route_given_up(const dp_app *app, const dp_router *router, const dp_doc *doc,
+                           dp_routing *routing, GError **error)
+{
+    g_autoptr(GError) inner = NULL;
+    gboolean is_ok = dp_route_failed(router, doc, routing, &inner);
+    g_autoptr(GPtrArray) actions = is_ok && *routing != DP_ROUTING_DONE
+                                       ? dp_queue_actions(router->queue, doc->id, NULL)
+                                       : NULL;
+    const char *why = is_ok ? NULL : inner->message;
+    for (guint i = 0; actions != NULL && why == NULL && i < actions->len; i++) {
+        const dp_action *action = actions->pdata[i];
+        if (action->state != DP_ACTION_DONE)
+            why = action->reason;
+    }
+    if (!is_ok || *routing != DP_ROUTING_DONE)
+        dp_message(app, "error", "%s: routes, failed: %s%s", doc->origin,
+                   why != NULL ? why : "not done",
+                   *routing == DP_ROUTING_LATER ? "; tried again later" : "");
+    if (!is_ok)
+        g_propagate_error(error, g_steal_pointer(&inner));
     return is_ok;
 }

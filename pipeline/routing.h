@@ -29,12 +29,13 @@ void dp_doc_facts_clear(dp_doc_facts *f);
 gboolean dp_route_document(const dp_router *router, const dp_doc *doc,
                            const json_t *result, dp_routing *routing, GError **error);
 
-/* For the hook on_failed: `failed` of the routes for a document that was given up without a
- * result (quarantined); nothing for any other.  In order up to the first action that cannot
- * be done, which is the error.  The document is nobody's by now, so these actions have no
- * rows in the journal and are not tried again; one that was cut off, or done before the
- * document was released and given up once more, recognises what it has left behind.  When
- * an action moves the document its path in the journal follows. */
-gboolean dp_route_failed(const dp_router *router, const dp_doc *doc, GError **error);
+/* The hook on_given_up (job.h) for a document that this process holds: `failed` of the
+ * routes, planned and done in the same way.  Templates and receivers see a result with the
+ * status failed, the reason, and no fields. */
+gboolean dp_route_failed(const dp_router *router, const dp_doc *doc, dp_routing *routing,
+                         GError **error);
+/* The same, and what is not done is told as an error. */
+gboolean dp_route_given_up(const dp_app *app, const dp_router *router, const dp_doc *doc,
+                           dp_routing *routing, GError **error);
 
 #endif

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LONE_NOTES_MAX 1000
+
 static gboolean is_there(const char *path)
 {
     return !dp_path_is_gone(path);
@@ -59,17 +61,6 @@ static gboolean write_json(dp_watch *w, const char *path, json_t *tree)
     return FALSE;
 }
 
-/* The reason without the path in the work folder that nobody knows. */
-static const char *short_reason(const dp_doc *doc)
-{
-    const char *path = doc->path;
-    gsize length = strlen(path);
-    gboolean is_named =
-        strncmp(doc->reason, path, length) == 0 && doc->reason[length] == ':';
-    return is_named ? doc->reason + length + 1 + (doc->reason[length + 1] == ' ')
-                    : doc->reason;
-}
-
 static gboolean write_failure(dp_watch *w, const dp_place *place, const char *document,
                               const dp_doc *doc)
 {
@@ -80,7 +71,7 @@ static gboolean write_failure(dp_watch *w, const dp_place *place, const char *do
                              doc->state == DP_STATE_FAILED        ? "failed"
                              : doc->state == DP_STATE_QUARANTINED ? "quarantined"
                                                                   : "no result",
-                             "code", utf8(doc->code), "reason", utf8(short_reason(doc)),
+                             "code", utf8(doc->code), "reason", utf8(dp_doc_reason(doc)),
                              "attempts", (int)doc->attempts, "next_time",
                              is_over ? json_null() : time_json(doc->next_at), "doc_id",
                              doc->sha256, "journal_id", (json_int_t)doc->id, "time",
@@ -192,6 +183,43 @@ static gboolean put_away(dp_watch *w, const dp_place *place, const char *path, g
     }
 }
 
+/* Does the note beside `document` (which need not be there) speak of `doc`? */
+static gboolean has_note_of(const char *document, const dp_doc *doc)
+{
+    g_autofree char *path = error_path(document);
+    if (!is_there(path))
+        return FALSE;
+    json_t *note = json_load_file(path, 0, NULL);
+    const char *id = json_string_value(json_object_get(note, "doc_id"));
+    gboolean is_its = g_strcmp0(id, doc->sha256) == 0 &&
+                      json_integer_value(json_object_get(note, "journal_id")) == doc->id;
+    json_decref(note);
+    return is_its;
+}
+
+static void drop_note(const char *document, const dp_doc *doc)
+{
+    g_autofree char *path = error_path(document);
+    if (has_note_of(document, doc))
+        (void)g_unlink(path); /* the next look at this name finds it again */
+}
+
+/* The name below failed/ whose note speaks of a document that does not lie there: its own,
+ * unless another's note or file is under it.  Caller frees. */
+static char *lone_note(const dp_place *place, const dp_doc *doc)
+{
+    g_autofree char *first =
+        g_build_filename(place->folder->failed, place->relative, NULL);
+    for (guint n = 1; n <= LONE_NOTES_MAX; n++) {
+        g_autofree char *name =
+            n == 1 ? g_strdup(first) : g_strdup_printf("%s~%u", first, n);
+        g_autofree char *note = error_path(name);
+        if (has_note_of(name, doc) || (!is_there(note) && !is_there(name)))
+            return g_steal_pointer(&name);
+    }
+    return g_steal_pointer(&first);
+}
+
 gboolean dp_finish_done(dp_watch *w, const dp_place *place, const dp_doc *doc)
 {
     forget_target(w, doc->target);
@@ -203,12 +231,12 @@ gboolean dp_finish_done(dp_watch *w, const dp_place *place, const dp_doc *doc)
         if (!put_away(w, place, doc->path, doc->id))
             return FALSE;
     }
-    if (was_failed) {
-        g_autofree char *path = error_path(doc->path);
-        (void)g_unlink(path); /* it may never have been written */
-    } else if (place->folder->on_done == DP_DONE_KEEP) {
+    if (was_failed)
+        drop_note(doc->path, doc);
+    else if (place->folder->on_done == DP_DONE_KEEP)
         dp_finish_accepted(place);
-    }
+    g_autofree char *lone = lone_note(place, doc);
+    drop_note(lone, doc); /* of a try whose file lies elsewhere */
     return TRUE;
 }
 
@@ -218,9 +246,10 @@ gboolean dp_finish_failed(dp_watch *w, const dp_place *place, const dp_doc *doc)
         forget_target(w, doc->target);
     if (is_failed_copy(place, doc->path) && is_there(doc->path))
         return write_failure(w, place, doc->path, doc);
-    if (place->folder->on_done == DP_DONE_KEEP && !is_ours(place, doc->path)) {
-        g_autofree char *name =
-            g_build_filename(place->folder->failed, place->relative, NULL);
+    if (!is_ours(place, doc->path) && !is_failed_copy(place, doc->path)) {
+        /* It stays in its folder, or an action has put it where it belongs before a later
+         * one failed: only the note is here. */
+        g_autofree char *name = lone_note(place, doc);
         return write_failure(w, place, name, doc);
     }
     if (!is_there(doc->path)) { /* it was taken away: there is nothing to put anywhere */
@@ -335,23 +364,12 @@ static void on_done(void *user, const dp_doc *claimed, const json_t *result)
     }
     dp_message(w->app, "info", "%s: %s, %u page%s in %.1f s", doc->origin, doc->status,
                doc->pages, doc->pages == 1 ? "" : "s", (double)doc->work_ms / 1000);
-    (void)dp_finish_done(w, &place, doc);      /* the sweep comes back to it */
-    if (strcmp(doc->path, claimed->path) != 0) /* moved by an action */
+    (void)dp_finish_done(w, &place, doc);        /* the sweep comes back to it */
+    if (strcmp(doc->path, claimed->path) != 0) { /* moved by an action */
         dp_claims_tidy(place.folder->path, claimed->path);
-}
-
-/* The row as it is now when an action has moved the document, which is not ours any more
- * then; else NULL. */
-static dp_doc *route_failed(dp_watch *w, const dp_site *site, const dp_doc *doc)
-{
-    dp_router router = { w->queue, dp_site_routes(site), w->app->cancellable };
-    g_autoptr(GError) error = NULL;
-    if (!dp_route_failed(&router, doc, &error))
-        dp_message(w->app, "error", "%s: routes, failed: %s", doc->origin,
-                   error->message);
-    g_autoptr(dp_doc) now = dp_queue_get(w->queue, doc->id, NULL);
-    return now != NULL && strcmp(now->path, doc->path) != 0 ? g_steal_pointer(&now)
-                                                            : NULL;
+        if (is_failed_copy(&place, claimed->path))
+            drop_note(claimed->path, doc);
+    }
 }
 
 static void on_failed(void *user, const dp_doc *doc)
@@ -362,7 +380,7 @@ static void on_failed(void *user, const dp_doc *doc)
                    doc->origin, doc->reason);
         return;
     }
-    const char *reason = short_reason(doc);
+    const char *reason = dp_doc_reason(doc);
     g_autofree char *more =
         doc->state == DP_STATE_QUARANTINED
             ? g_strdup("quarantined")
@@ -371,18 +389,19 @@ static void on_failed(void *user, const dp_doc *doc)
     dp_message(w->app, "error", "%s: %s (%s; attempt %u, %s)", doc->origin, reason,
                doc->code, doc->attempts, more);
     g_autoptr(dp_site) site = dp_watch_site(w);
-    g_autoptr(dp_doc) moved = route_failed(w, site, doc);
     dp_place place;
-    if (!dp_site_place(site, doc->origin, &place))
-        return;
-    if (moved == NULL) {
-        (void)dp_finish_failed(w, &place, doc);
-        return;
-    }
-    forget_target(w, doc->target);
-    g_autofree char *name = g_build_filename(place.folder->failed, place.relative, NULL);
-    (void)write_failure(w, &place, name, moved); /* says what is wrong */
-    dp_claims_tidy(place.folder->path, doc->path);
+    if (dp_site_place(site, doc->origin, &place))
+        (void)dp_finish_failed(w, &place, doc); /* the sweep comes back to it */
+}
+
+/* Routes for those that failed: the file lies in failed/ by now. */
+static gboolean on_given_up(void *user, const dp_doc *doc, dp_routing *routing,
+                            GError **error)
+{
+    dp_watch *w = user;
+    g_autoptr(dp_site) site = dp_watch_site(w);
+    dp_router router = { w->queue, dp_site_routes(site), w->app->cancellable };
+    return dp_route_given_up(w->app, &router, doc, routing, error);
 }
 
 static void on_twin(void *user, const dp_doc *doc, gint64 twin)
@@ -401,6 +420,7 @@ dp_job_hooks dp_watch_hooks(dp_watch *watch)
                            .recipe = find_recipe,
                            .on_published = on_published,
                            .on_failed = on_failed,
+                           .on_given_up = on_given_up,
                            .on_done = on_done,
                            .on_twin = on_twin };
 }

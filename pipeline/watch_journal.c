@@ -137,6 +137,7 @@ static gboolean add_to_journal(dp_folder *f, const taken *t, const char *origin,
         .recipe = dp_recipe_sha256(place->recipe),
         .stamp = stamp,
         .priority = place->settings->priority,
+        .is_light = TRUE, /* until the journal has it for good, the work folder does */
     };
     gboolean is_good = target != NULL && dp_queue_add(w->queue, &arrival, added, error);
     if (is_good && added->how == DP_ADD_NEW) {

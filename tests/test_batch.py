@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """docvl batch and the journal's commands from outside, with the small model of
 tests/data/parity: its answers are nonsense, the way that they go is the real one."""
+import contextlib
 import csv
 import fcntl
 import json
@@ -9,6 +10,7 @@ import pathlib
 import re
 import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import tempfile
@@ -593,6 +595,57 @@ class Unattended(Case):
         self.assertIn("bad.pdf: routes, failed: ", done.err)
         self.assertTrue((self.inputs / "bad.pdf").exists())
 
+    def lost_config(self, actions):
+        config = self.tmp / "batch.yaml"
+        config.write_text(
+            f"journal: journal.db\ndefaults: {{schema: {self.easy}}}\n"
+            "batch: {from: [in], out: out}\n"
+            f"routes:\n  root: archive\n  failed:\n    do:\n{actions}")
+        return config
+
+    def test_route_of_those_given_up_waits_and_goes_on(self):
+        """Its actions are journaled: what is done is not done again, what is not is."""
+        bad, flag = self.inputs / "bad.pdf", self.tmp / "flag"
+        bad.write_bytes(b"%PDF-1.4 nothing more")
+        config = self.lost_config(
+            "      - append: {to: lost.jsonl, format: jsonl, columns: ['@file']}\n"
+            f"      - run: {{command: [/usr/bin/test, -e, {flag}]}}\n"
+            "      - move: 'lost/{@file}'\n")
+        env = {"DOCVL_BACKOFF": "1,1,1,1"}
+        for _ in range(5):
+            done = self.docvl("--quiet", "batch", "--config", config, env=env, code=2)
+            time.sleep(0.01)
+        self.assertIn("bad.pdf: routes, failed: ", done.err)
+        self.assertIn("tried again later", done.err)
+        self.assertTrue(bad.exists())
+        flag.touch()
+        done = self.docvl("batch", "--config", config, env=env)
+        self.assertNotIn("routes, failed", done.err)
+        self.assertEqual(sorted(p.name for p in (self.tmp / "archive" / "lost").iterdir()),
+                         ["bad.pdf"])
+        self.docvl("batch", "--config", config, env=env, code=0)
+        self.assertEqual(len((self.tmp / "archive" / "lost.jsonl").read_text().splitlines()), 1)
+        shown = self.docvl("quarantine", "show", self.tmp / "archive" / "lost" / "bad.pdf",
+                           "--journal", self.tmp / "journal.db", code=0).out
+        self.assertEqual(json.loads(shown)["code"], "unreadable")
+
+    def test_route_of_those_whose_worker_was_lost(self):
+        bad = self.inputs / "bad.pdf"
+        bad.write_bytes(b"%PDF-1.4 nothing more")
+        config = self.lost_config("      - move: 'lost/{@file}'\n")
+        self.docvl("batch", "--config", config, code=2)
+        with contextlib.closing(sqlite3.connect(self.tmp / "journal.db")) as db, db:
+            db.execute("UPDATE documents SET state='claimed', attempts=4, next_at=0,"
+                       " worker='another-boot/pid/1/1'")
+        done = self.docvl("batch", "--config", config)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("died or hung (quarantined)", done.err)
+        self.assertEqual(sorted(p.name for p in (self.tmp / "archive" / "lost").iterdir()),
+                         ["bad.pdf"])
+        result = json.loads((self.out / "bad.pdf.json").read_bytes())
+        self.assertEqual(result["error"]["code"], "worker_lost")
+        self.docvl("batch", "--config", config, code=0)
+
     def test_route_that_waits_is_gone_on_with(self):
         """The file has been moved by then: no folder shows it any more."""
         self.draw("a.png", 1)
@@ -605,7 +658,7 @@ class Unattended(Case):
             "    - name: all\n      when: {status: ok}\n      do:\n"
             "        - move: 'kept/{@file}'\n"
             f"        - run: {{command: [/usr/bin/test, -e, {flag}]}}\n")
-        done = self.docvl("batch", "--config", config, code=3)
+        done = self.docvl("--quiet", "batch", "--config", config, code=3)
         self.assertIn("routing waits", done.err)
         flag.touch()
         self.docvl("batch", "--config", config, env={"DOCVL_BACKOFF": "1"})

@@ -4,6 +4,7 @@
 The whole program runs, on the tiny model of tests/data/parity (a document takes some
 milliseconds). `--long` drops 2,000 documents instead of 150 and lets the scanner write for
 30 seconds; names of tests may follow."""
+import contextlib
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import random
 import shutil
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -729,7 +731,10 @@ class Service(Case):
         self.drop("bad.pdf", b"junk")
         name = "bad.pdf.error.json"
         self.until("given up", lambda: self.failures().get(name, {}).get("status") == "quarantined")
-        with open(self.path("archive", "lost", "bad.pdf"), "rb") as f:
+        lost = self.path("archive", "lost", "bad.pdf")
+        self.until("moved", lambda: os.path.exists(lost) and not os.path.exists(
+            self.path("out", "failed", "bad.pdf")))
+        with open(lost, "rb") as f:
             self.assertEqual(f.read(), b"junk")
         self.assertEqual(list(files_below(self.path("out", "failed"))), [name])
         self.assertNotIn("routes, failed", w.text())
@@ -738,6 +743,44 @@ class Service(Case):
         self.drop("good.png", png(1))
         self.until("still working", lambda: "good.png" in self.results())
         self.assertTrue(os.path.exists(self.path("archive", "lost", "bad.pdf")))
+
+    def test_route_of_those_whose_worker_was_lost(self):
+        """Nobody was there to give it up: the next watcher does, with all that belongs to it."""
+        self.config(top="routes:\n  root: archive\n  failed:\n    do: [{copy: 'lost/{@file}'}]\n")
+        w = self.start(env={"DOCVL_BACKOFF": "60000,60000,60000,60000"})
+        self.drop("bad.pdf", b"junk")
+        name = "bad.pdf.error.json"
+        self.until("failed", lambda: name in self.failures())
+        w.stop()
+        with contextlib.closing(sqlite3.connect(self.path("j.db"))) as db, db:
+            db.execute("UPDATE documents SET state='claimed', attempts=4, next_at=0,"
+                       " worker='another-boot/pid/1/1'")
+        self.start(1)
+        self.until("given up", lambda: self.failures().get(name, {}).get("status") == "quarantined")
+        self.assertEqual(self.failures()[name]["code"], "worker_lost")
+        self.until("routed", lambda: os.path.exists(self.path("archive", "lost", "bad.pdf")))
+        self.assertTrue(os.path.exists(self.path("out", "failed", "bad.pdf")))
+
+    def test_moved_before_a_later_action_was_given_up(self):
+        """The file stays where the first action put it; the note goes when all is done."""
+        flag = self.path("flag")
+        self.config(top="routes:\n  root: archive\n  rules:\n    - name: all\n"
+                    "      when: {file: '*.png'}\n      do:\n        - move: '{@file}'\n"
+                    f"        - run: {{command: [/usr/bin/test, -e, {flag}]}}\n")
+        w = self.start(env={"DOCVL_BACKOFF": "50,50,50,50"})
+        self.drop("a.png", png(1))
+        name = "a.png.error.json"
+        self.until("given up", lambda: self.failures().get(name, {}).get("status") == "quarantined")
+        self.assertEqual(self.failures()[name]["code"], "action")
+        self.assertTrue(os.path.exists(self.path("archive", "a.png")))
+        self.assertEqual(list(files_below(self.path("out", "failed"))), [name])
+        self.assertIsNone(w.process.poll())
+        self.write("flag", b"")
+        subprocess.run([DOCVL, "quarantine", "release", "--all", "--journal", self.path("j.db")],
+                       check=True, timeout=PATIENCE)
+        self.until("note gone", lambda: self.failures() == {})
+        self.assertTrue(os.path.exists(self.path("archive", "a.png")))
+        self.assertEqual(self.journal()["routed"], 1)
 
     def test_routes(self):
         """Rules decide where the document goes; a reload changes the rules."""

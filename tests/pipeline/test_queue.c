@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -207,7 +208,12 @@ static void test_failures(fixture *f, gconstpointer unused)
         g_assert_cmpint(after->state, ==,
                         i < DP_ATTEMPTS_MAX ? DP_STATE_FAILED : DP_STATE_QUARANTINED);
     }
+    g_assert_null(claim(f, 0)); /* ours, until `failed` of the routes is through */
+    g_assert_true(dp_queue_given_up(f->queue, added.id, &error));
     g_assert_null(claim(f, 0));
+    g_assert_false(dp_queue_given_up(f->queue, added.id, &error));
+    g_assert_error(error, DP_QUEUE_ERROR, DP_QUEUE_LOST);
+    g_clear_error(&error);
     guint count = 0;
     g_assert_true(
         dp_queue_retry(f->queue, "test", 0, DP_RETRY_QUARANTINED, &count, &error));
@@ -316,8 +322,8 @@ static void test_actions(fixture *f, gconstpointer unused)
     for (guint i = 0; i < 2; i++) {
         const dp_action *a = g_ptr_array_index(actions, i);
         g_assert_true(dp_queue_action_start(f->queue, a->id, "{}", &error));
-        g_assert_true(dp_queue_action_done(f->queue, a->id, &error));
-        g_assert_false(dp_queue_action_done(f->queue, a->id, &error));
+        g_assert_true(dp_queue_action_done(f->queue, a->id, NULL, &error));
+        g_assert_false(dp_queue_action_done(f->queue, a->id, NULL, &error));
         g_assert_error(error, DP_QUEUE_ERROR, DP_QUEUE_STATE);
         g_clear_error(&error);
     }
@@ -348,6 +354,114 @@ static void test_action_waits_and_ends(fixture *f, gconstpointer unused)
     g_assert_true(
         dp_queue_retry(f->queue, NULL, id, DP_RETRY_QUARANTINED, &count, &error));
     g_assert_cmpint(state_of(f, id), ==, DP_STATE_PUBLISHED); /* not extracted again */
+}
+
+/* ---- given up ------------------------------------------------------------------------------------ */
+
+static gint64 give_up(fixture *f, dp_doc **after)
+{
+    g_autoptr(GError) error = NULL;
+    dp_added added = add(f, "/in/a", 1);
+    g_autoptr(dp_doc) doc = claim(f, 0);
+    dp_failure failure = { .code = "unreadable", .reason = "broken", .is_final = TRUE };
+    g_assert_true(dp_queue_fail(f->queue, added.id, &failure, after, &error));
+    return added.id;
+}
+
+/* `failed` of the routes waits, goes on and ends; the reason of the failure stays. */
+static void test_given_up(fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(dp_doc) after = NULL;
+    gint64 id = give_up(f, &after);
+    g_assert_true(after->is_giving_up);
+    g_autoptr(GPtrArray) plan = plan_of(1);
+    g_assert_true(dp_queue_actions_plan(f->queue, id, plan, &error));
+    g_autoptr(GPtrArray) actions = dp_queue_actions(f->queue, id, &error);
+    gint64 action = ((dp_action *)g_ptr_array_index(actions, 0))->id;
+    dp_failure failure = { .code = "action", .reason = "no answer" };
+    g_assert_true(dp_queue_action_fail(f->queue, action, &failure, &error));
+    g_assert_true(dp_queue_unclaim(f->queue, id, &error));
+    g_assert_null(claim(f, 0));
+    gint64 ms = 0;
+    g_assert_true(dp_queue_next_due(f->queue, "test", &ms, &error));
+    g_assert_cmpint(ms, >, 50000);
+    g_assert_cmpint(ms, <=, 60000);
+    g_autoptr(dp_doc) doc =
+        dp_queue_claim(f->queue, &(dp_claim){ .lane = "test", .is_now = TRUE }, &error);
+    g_assert_nonnull(doc);
+    g_assert_cmpint(doc->state, ==, DP_STATE_QUARANTINED);
+    g_assert_cmpstr(doc->reason, ==, "broken");
+    failure.is_final = TRUE;
+    g_assert_true(dp_queue_action_fail(f->queue, action, &failure, &error));
+    g_autoptr(dp_doc) end = dp_queue_get(f->queue, id, &error);
+    g_assert_false(end->is_giving_up);
+    g_assert_cmpstr(end->code, ==, "unreadable");
+    g_assert_cmpstr(end->reason, ==,
+                    "broken; routes, failed: action 0 (copy): no answer");
+    g_assert_cmpstr(end->worker, ==, "");
+    /* Released: worked on again, and nothing of that plan is left. */
+    guint count;
+    g_assert_true(
+        dp_queue_retry(f->queue, NULL, id, DP_RETRY_QUARANTINED, &count, &error));
+    g_autoptr(GPtrArray) none = dp_queue_actions(f->queue, id, &error);
+    g_assert_cmpuint(none->len, ==, 0);
+    g_autoptr(dp_doc) again = claim(f, id);
+    g_assert_cmpint(again->state, ==, DP_STATE_CLAIMED);
+}
+
+/* A plan that can't be made: now, and never. */
+static void test_given_up_without_plan(fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(dp_doc) after = NULL;
+    gint64 id = give_up(f, &after);
+    dp_failure failure = { .code = "io", .reason = "full", .is_temporary = TRUE };
+    g_assert_true(dp_queue_fail(f->queue, id, &failure, NULL, &error));
+    g_assert_null(claim(f, 0)); /* it waits */
+    g_autoptr(dp_doc) doc =
+        dp_queue_claim(f->queue, &(dp_claim){ .lane = "test", .is_now = TRUE }, &error);
+    g_assert_nonnull(doc);
+    g_assert_true(doc->is_giving_up);
+    failure.is_temporary = FALSE;
+    g_assert_true(dp_queue_fail(f->queue, id, &failure, NULL, &error));
+    g_autoptr(dp_doc) end = dp_queue_get(f->queue, id, &error);
+    g_assert_false(end->is_giving_up);
+    g_assert_cmpint(end->state, ==, DP_STATE_QUARANTINED);
+    g_assert_cmpstr(end->reason, ==, "broken; routes, failed: full");
+}
+
+static void run_sql(fixture *f, const char *sql)
+{
+    sqlite3 *db = NULL;
+    g_assert_cmpint(sqlite3_open(f->path, &db), ==, SQLITE_OK);
+    char *message = NULL;
+    sqlite3_exec(db, sql, NULL, NULL, &message);
+    g_assert_cmpstr(message, ==, NULL);
+    sqlite3_close(db);
+}
+
+/* A journal as the first docvl made it is brought up to date, with what is in it. */
+static void test_upgrade(fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    dp_added added = add(f, "/in/a", 1);
+    g_clear_pointer(&f->queue, dp_queue_free);
+    run_sql(f, "DROP INDEX documents_waiting;"
+               "ALTER TABLE documents DROP COLUMN giving_up;"
+               "CREATE INDEX documents_waiting ON documents(priority DESC, id)"
+               " WHERE worker='' AND state IN ('settled','failed','published');"
+               "PRAGMA user_version=1;");
+    f->queue = dp_queue_open(f->path, DP_QUEUE_EXISTING, &error);
+    g_assert_no_error(error);
+    g_autoptr(dp_doc) doc = claim(f, 0);
+    g_assert_nonnull(doc);
+    g_assert_cmpint(doc->id, ==, added.id);
+    g_assert_false(doc->is_giving_up);
+    g_clear_pointer(&f->queue, dp_queue_free);
+    run_sql(f, "PRAGMA user_version=3;");
+    f->queue = dp_queue_open(f->path, DP_QUEUE_EXISTING, &error);
+    g_assert_error(error, DP_QUEUE_ERROR, DP_QUEUE_VERSION);
 }
 
 /* ---- cost ------------------------------------------------------------------------------------------ */
@@ -383,6 +497,9 @@ int main(int argc, char **argv)
     CASE("dead-worker", test_dead_worker);
     CASE("actions", test_actions);
     CASE("action-waits", test_action_waits_and_ends);
+    CASE("given-up", test_given_up);
+    CASE("given-up-without-plan", test_given_up_without_plan);
+    CASE("upgrade", test_upgrade);
     CASE("cost", test_cost);
     return g_test_run();
 }
