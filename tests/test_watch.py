@@ -72,7 +72,7 @@ class Watcher:
         self.log_path = log
         self.log = open(log, "ab")
         self.process = subprocess.Popen(
-            [DOCVL, "--model", os.path.join(ROOT, "tests", "data", "parity"), "--threads", "1",
+            [*popen.pop("within", ()), DOCVL, "--model", os.path.join(ROOT, "tests", "data", "parity"), "--threads", "1",
              "watch", config], stderr=popen.pop("stderr", self.log),
             env={**os.environ, **(env or {})}, **popen)
         if wait:
@@ -339,6 +339,34 @@ class Arriving(Case):
         self.start()
         self.drop("a.png", png(1))
         self.all_done({"a.png": png(1)})
+
+    def test_two_hosts(self):
+        """A shared folder, looked at without notices from two hosts, each with its own journal:
+        only the renames and the lock of the results' folder are between them."""
+        host = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"']
+        probe = subprocess.run([*host, "probe", "true"], capture_output=True, check=False)
+        if probe.returncode != 0:
+            print("# no host name of its own can be given here", file=sys.stderr)
+        count, sent = 600 if LONG else 90, {}
+        for n in range(2):
+            path = self.config(extra="    poll: yes\n    poll_interval: 200ms\n", name=f"host{n}.yaml")
+            with open(path, encoding="utf-8") as f:
+                text = f.read()
+            self.write(f"host{n}.yaml", text.replace("journal: j.db", f"journal: host{n}.db"))
+            self.start(n, f"host{n}.yaml",
+                       within=[*host, f"host{n}"] if probe.returncode == 0 else ())
+        threads = self.writers(count, sent)
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.all_done(sent)
+        self.assertEqual(len(sent), count)
+        told = [w.text().count(" page in ") for w in self.watchers]
+        self.assertEqual(sum(told), count, "done twice")
+        self.assertGreater(min(told), 0, "one host did everything")
+        for w in self.watchers:
+            self.assertEqual(w.stop(), 143)
 
     def test_names_left_alone(self):
         self.config(extra='    ignore: ["*.xml"]\n')
@@ -833,6 +861,23 @@ class Service(Case):
             w.process.terminate()
             read_until("STOPPING=1")
             self.assertEqual(w.process.wait(PATIENCE), 143)
+
+    def test_not_ready_without_a_model(self):
+        """READY=1 is said when the model is there, so never when it cannot be loaded."""
+        address = self.path("notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.bind(address)
+            s.setblocking(False)
+            os.mkdir(self.path("no-model"))
+            done = subprocess.run([DOCVL, "--model", self.path("no-model"), "watch",
+                                   self.path("c.yaml")], capture_output=True, check=False,
+                                  timeout=PATIENCE, env={**os.environ, "NOTIFY_SOCKET": address})
+            self.assertEqual(done.returncode, 7, done.stderr)
+            said = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    said.append(s.recv(4096).decode())
+            self.assertFalse(any("READY" in text for text in said), said)
 
     def test_priorities_in_the_system_journal(self):
         read, write = os.pipe()
