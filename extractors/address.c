@@ -24,6 +24,14 @@ static gboolean has_word(const char *folded, const char *word)
     return FALSE;
 }
 
+static gboolean has_letter(const char *text)
+{
+    for (; *text != '\0'; text = g_utf8_next_char(text))
+        if (g_unichar_isalpha(g_utf8_get_char(text)))
+            return TRUE;
+    return FALSE;
+}
+
 static gboolean has_any(const char *folded, const char *const *words)
 {
     for (; *words != NULL; words++)
@@ -167,10 +175,103 @@ gboolean dx_is_fact(const char *text)
     if (strlen(text) > LINE_LONG || strchr(text, '@') != NULL)
         return TRUE;
     const char *colon = strchr(text, ':');
-    if (colon != NULL && colon[1] != '\0' && colon > text + 3)
+    if (colon != NULL && colon[1] != '\0' && (colon > text + 3 || !has_letter(colon)))
         return TRUE;
     g_autofree char *folded = dx_fold(text, strlen(text));
     return has_any(folded, words);
+}
+
+gboolean dx_is_part(const char *text)
+{
+    static const char *const words[] = { "c/o",
+                                         "chez",
+                                         "care of",
+                                         "building",
+                                         "bldg",
+                                         "house",
+                                         "tower",
+                                         "towers",
+                                         "centre",
+                                         "center",
+                                         "court",
+                                         "estate",
+                                         "business",
+                                         "park",
+                                         "floor",
+                                         "level",
+                                         "suite",
+                                         "unit",
+                                         "apt",
+                                         "apt.",
+                                         "flat",
+                                         "room",
+                                         "p.o.",
+                                         "po box",
+                                         "pobox",
+                                         "gebaude",
+                                         "geb.",
+                                         "etage",
+                                         "stock",
+                                         "haus",
+                                         "hinterhaus",
+                                         "wohnung",
+                                         "postfach",
+                                         "batiment",
+                                         "bat.",
+                                         "immeuble",
+                                         "residence",
+                                         "zi",
+                                         "z.i.",
+                                         "za",
+                                         "zac",
+                                         "bp",
+                                         "cs",
+                                         "boite",
+                                         "poligono",
+                                         "edificio",
+                                         "piso",
+                                         "planta",
+                                         "nave",
+                                         "parque",
+                                         "apartado",
+                                         "apdo.",
+                                         "localidad",
+                                         "palazzo",
+                                         "scala",
+                                         "interno",
+                                         "loc.",
+                                         "localita",
+                                         "fraz.",
+                                         "frazione",
+                                         "zona",
+                                         "casella",
+                                         "gebouw",
+                                         "verdieping",
+                                         "postbus",
+                                         "bedrijvenpark",
+                                         "andar",
+                                         "lote",
+                                         "edificio",
+                                         "budynek",
+                                         "lokal",
+                                         "skrytka",
+                                         "pietro",
+                                         "budova",
+                                         "patro",
+                                         "areal",
+                                         "gewerbepark",
+                                         "industriepark",
+                                         "technologiepark",
+                                         NULL };
+    g_autofree char *folded = dx_fold(text, strlen(text));
+    return has_any(folded, words);
+}
+
+gboolean dx_could_be_name(const char *text)
+{
+    return has_letter(text) && !dx_is_title(text) && !dx_is_fact(text) &&
+           (dx_read_role(text) == DX_ROLE_NONE || dx_has_legal_form(text)) &&
+           !g_str_has_suffix(text, ":");
 }
 
 /* ---- headings of parties --------------------------------------------------------------- */
@@ -188,20 +289,56 @@ static gboolean begins_with(const char *folded, const char *const *words)
 
 dx_role dx_read_role(const char *text)
 {
-    static const char *const others[] = {
-        "ship",     "deliver", "lieferadr", "lieferan", "warenempf", "zahlungsempf",
-        "payee",    "remit",   "livraison", "livre",    "entrega",   "consegna",
-        "aflever",  "bezorg",  "dostawy",   "dodaci",   "dodani",    "odbioru",
-        "place of", "bank",    NULL
-    };
-    static const char *const sellers[] = {
-        "provider", "service provider", "prodejce", "dodavatel",   "seller",
-        "vendor",   "supplier",         "from",     "verkaufer",   "lieferant",
-        "absender", "rechnungssteller", "vendeur",  "fournisseur", "emetteur",
-        "vendedor", "proveedor",        "emisor",   "fornitore",   "venditore",
-        "cedente",  "mittente",         "verkoper", "leverancier", "fornecedor",
-        "emitente", "sprzedawca",       "wystawca", "prodavajici", NULL
-    };
+    static const char *const others[] = { "ship",
+                                          "deliver",
+                                          "lieferadr",
+                                          "lieferan",
+                                          "warenempf",
+                                          "zahlungsempf",
+                                          "payee",
+                                          "remit",
+                                          "livraison",
+                                          "livre",
+                                          "entrega",
+                                          "consegna",
+                                          "aflever",
+                                          "bezorg",
+                                          "dostawy",
+                                          "dodaci",
+                                          "dodani",
+                                          "odbioru",
+                                          "place of",
+                                          "bank",
+                                          "tax repr",
+                                          "steuervertr",
+                                          "fiskalvertr",
+                                          "representant",
+                                          "rappresentant",
+                                          "beneficiar",
+                                          "begunstig",
+                                          "morada de entrega",
+                                          NULL };
+    static const char *const sellers[] = { "provider",      "service provider",
+                                           "prodejce",      "dodavatel",
+                                           "seller",        "vendor",
+                                           "supplier",      "from",
+                                           "verkaufer",     "lieferant",
+                                           "absender",      "rechnungssteller",
+                                           "vendeur",       "fournisseur",
+                                           "emetteur",      "vendedor",
+                                           "proveedor",     "emisor",
+                                           "fornitore",     "venditore",
+                                           "cedente",       "mittente",
+                                           "verkoper",      "leverancier",
+                                           "fornecedor",    "emitente",
+                                           "sprzedawca",    "wystawca",
+                                           "prodavajici",   "issued by",
+                                           "sold by",       "sender",
+                                           "company",       "leistungserbringer",
+                                           "anbieter",      "aussteller",
+                                           "auftragnehmer", "lieferfirma",
+                                           "prestataire",   "afzender",
+                                           "dostawca",      NULL };
     static const char *const buyers[] = { "purchaser",
                                           "buyer",
                                           "bill to",
@@ -243,6 +380,40 @@ dx_role dx_read_role(const char *text)
                                           "kupujici",
                                           "zakaznik",
                                           "billing address",
+                                          "bill to address",
+                                          "invoice address",
+                                          "invoiced to",
+                                          "recipient",
+                                          "messrs",
+                                          "rechnungsanschrift",
+                                          "leistungsempfanger",
+                                          "auftraggeber",
+                                          "besteller",
+                                          "debitor",
+                                          "facturation",
+                                          "adresse facturation",
+                                          "facturado a",
+                                          "direccion de facturacion",
+                                          "datos del cliente",
+                                          "acquirente",
+                                          "committente",
+                                          "fatturare a",
+                                          "fatturato a",
+                                          "intestato a",
+                                          "afnemer",
+                                          "opdrachtgever",
+                                          "faturar a",
+                                          "faturado a",
+                                          "exmo",
+                                          "exmos",
+                                          "exmo.(s",
+                                          "attention",
+                                          "a l'attention de",
+                                          "zu handen",
+                                          "ter attentie van",
+                                          "platnik",
+                                          "zamawiajacy",
+                                          "prijemce",
                                           NULL };
     g_autofree char *folded = dx_fold(text, strlen(text));
     gsize n = strlen(folded);
@@ -265,13 +436,20 @@ dx_role dx_read_role(const char *text)
 static const char *const places[] = {
     "^(?:(?<cc>[A-Z]{1,3})[ -]{1,3})?(?<pc>\\d{4} ?[A-Z]{2}),? " CITY REST,
     "^(?:(?<cc>[A-Z]{1,3})[ -]{1,3})?(?<pc>\\d{3} "
-    "\\d{2}|\\d{2}-\\d{3}|\\d{4}-\\d{3}|\\d{4,6}),? " CITY REST,
+    "\\d{2}|\\d{2}-\\d{3}|\\d{4}-\\d{3}|\\d{4,6})(?:,? |,? ?[-–] )" CITY REST,
     "^(?<city>\\p{Lu}[\\p{L}.' -]{1,30}?),? (?<region>[A-Z]{2}),? "
     "(?<pc>\\d{5}(?:-\\d{4})?)(?:,? (?<rest>\\p{L}[\\p{L} .]{1,30}))?$",
     "^(?:(?<cc>GB|UK|IE)[ -])?(?<pc>[A-Z]{1,2}\\d[A-Z\\d]? ?\\d[A-Z]{2}|[A-Z]\\d[\\dW] "
     "?[A-Z\\d]{4}),? " CITY REST,
-    "^(?<city>\\p{Lu}[\\p{L}.' -]{1,30}?),? (?<pc>[A-Z]{1,2}\\d[A-Z\\d]? "
-    "\\d[A-Z]{2})(?:,? (?<rest>\\p{L}[\\p{L} .]{1,30}))?$",
+    "^(?:(?<cc>GB|UK|IE)[ -])?(?<city>\\p{Lu}[\\p{L}.' -]{1,30}?),? "
+    "(?<pc>[A-Z]{1,2}\\d[A-Z\\d]? \\d[A-Z]{2}|[A-Z]\\d[\\dW] [A-Z\\d]{4})"
+    "(?:,? (?<rest>\\p{L}[\\p{L} .]{1,30}))?$",
+    /* Australia, Canada, Singapore */
+    "^(?<city>\\p{Lu}[\\p{L}.' -]{1,30}?),? (?<region>NSW|VIC|QLD|SA|WA|TAS|NT|ACT),? "
+    "(?<pc>\\d{4})(?:,? (?<rest>\\p{L}[\\p{L} .]{1,30}))?$",
+    "^(?<city>\\p{Lu}[\\p{L}.' -]{1,30}?),? (?<region>[A-Z]{2}),? "
+    "(?<pc>[A-Z]\\d[A-Z] ?\\d[A-Z]\\d)(?:,? (?<rest>\\p{L}[\\p{L} .]{1,30}))?$",
+    "^(?<city>Singapore|SINGAPORE),? \\(?(?<pc>\\d{6})\\)?(?<rest>)$",
 };
 
 typedef struct place {
@@ -539,6 +717,16 @@ static void split_block(dx_address *a, const dx_layout *l, const GPtrArray *up)
         return;
     const dx_cell *first = g_ptr_array_index(up, at);
     g_autofree char *text = cell_text(l, first);
+    if (at >= 2 && dx_has_legal_form(text)) { /* a letterhead right above the block */
+        const dx_cell *next = g_ptr_array_index(up, at - 1);
+        g_autofree char *below = cell_text(l, next);
+        if (dx_has_legal_form(below) && !dx_is_street(below) && !dx_is_part(below)) {
+            g_free(text);
+            text = g_steal_pointer(&below);
+            first = next;
+            at--;
+        }
+    }
     gboolean is_bare_street =
         up->len == 1 && dx_is_street(text) && !dx_has_legal_form(text);
     if (!is_bare_street) {
@@ -561,7 +749,8 @@ static void split_block(dx_address *a, const dx_layout *l, const GPtrArray *up)
     for (; at >= 0; at--) {
         const dx_cell *cell = g_ptr_array_index(up, at);
         g_autofree char *line = cell_text(l, cell);
-        if (at > 0 && !dx_is_street(line) && a->lines->len == 0 && a->name != NULL) {
+        if (at > 0 && !dx_is_street(line) && !dx_is_part(line) && a->lines->len == 0 &&
+            a->name != NULL) {
             if (a->contact == NULL)
                 a->contact = g_steal_pointer(&line);
             continue;
@@ -600,9 +789,12 @@ static void take_block(const dx_layout *l, const dx_cell *cell, place *p, GArray
     g_autofree char *text = cell_text(l, cell);
     g_autofree char *country_line = NULL;
     const dx_cell *down = cell_below(l, cell, LINE_GAP);
-    for (guint n = 0; n < 2 && down != NULL && a.country[0] == '\0'; n++) {
+    for (guint n = 0; n < 2 && down != NULL && country_line == NULL; n++) {
         g_autofree char *line = cell_text(l, down);
-        if (strlen(line) < 40 && read_country(line, a.country)) {
+        char country[3] = "";
+        if (strlen(line) < 40 && read_country(line, country) &&
+            (a.country[0] == '\0' || strcmp(a.country, country) == 0)) {
+            memcpy(a.country, country, sizeof country);
             country_line = g_steal_pointer(&line);
             grow(&a.box, &down->box);
         }
@@ -614,33 +806,49 @@ static void take_block(const dx_layout *l, const dx_cell *cell, place *p, GArray
 
 /* ---- a sender's line ------------------------------------------------------------------------- */
 
+/* The place among the parts of a row; 0 when there is none. */
+static guint find_place(GRegex *const *regex, char **parts, place *p)
+{
+    for (guint at = 0; parts[at] != NULL; at++) {
+        char *tab = strchr(parts[at], '\t');
+        if (tab != NULL && at > 0)
+            *tab = '\0';
+        g_strstrip(parts[at]);
+        if (at >= 2 && read_place(regex, parts[at], p))
+            return at;
+    }
+    return 0;
+}
+
 /* Parts of one row divided by dots or bars, with the place among them.  A column to the
  * right (behind a tab) does not belong to the last part. */
 static gboolean take_sender(const dx_layout *l, GRegex *const *regex, gsize start,
                             gsize end, GArray *out)
 {
+    static const char *const dividers[] = {
+        "[ \\t]*(?:[·•●∙|]|[ \\t][–—-][ \\t]|,[ ])[ \\t]*", "[ \\t]*[·•●∙|][ \\t]*",
+        "[ \\t]+[–—-][ \\t]+", ",[ ][ \\t]*"
+    };
     g_autofree char *row = g_strndup(l->text + start, end - start);
-    g_auto(GStrv) parts = g_regex_split_simple(
-        "[ \\t]*(?:[·•●∙|]|[ \\t][–—-][ \\t]|,[ ])[ \\t]*", row, 0, 0);
-    guint count = g_strv_length(parts), at = 0;
+    g_auto(GStrv) parts = NULL;
     place p = { 0 };
-    for (; at < count; at++) {
-        char *tab = strchr(parts[at], '\t');
-        if (tab != NULL && at > 0)
-            *tab = '\0';
-        g_strstrip(parts[at]);
-        if (at >= 2 && read_place(regex, parts[at], &p))
-            break;
+    guint at = 0;
+    for (gsize i = 0; i < G_N_ELEMENTS(dividers) && at == 0; i++) {
+        g_clear_pointer(&parts, g_strfreev);
+        parts = g_regex_split_simple(dividers[i], row, 0, 0);
+        at = find_place(regex, parts, &p);
     }
-    if (at >= count)
+    if (at == 0)
         return FALSE;
-    g_strstrip(parts[0]);
     if (dx_is_fact(parts[0]) || dx_is_street(parts[0])) {
         place_clear(&p);
         return FALSE;
     }
+    /* "Smith, Inc.": the comma is one of the name */
+    gboolean is_split = at > 2 && strlen(parts[1]) < 9 && dx_has_legal_form(parts[1]);
     dx_address a = { .lines = g_ptr_array_new_with_free_func(g_free),
-                     .name = g_strdup(parts[0]),
+                     .name = is_split ? g_strdup_printf("%s, %s", parts[0], parts[1])
+                                      : g_strdup(parts[0]),
                      .postcode = p.postcode,
                      .city = p.city,
                      .region = p.region,
@@ -648,21 +856,29 @@ static gboolean take_sender(const dx_layout *l, GRegex *const *regex, gsize star
                      .end = end,
                      .is_inline = TRUE };
     memcpy(a.country, p.country, sizeof a.country);
-    for (guint i = 1; i < at; i++)
+    for (guint i = is_split ? 2 : 1; i < at; i++)
         g_ptr_array_add(a.lines, g_strdup(parts[i]));
-    if (at + 1 < count && a.country[0] == '\0') {
-        char *tab = strchr(parts[at + 1], '\t');
+    const char *country = NULL;
+    if (parts[at + 1] != NULL) {
+        char *tab = strchr(parts[at + 1], '\t'), code[3] = "";
         if (tab != NULL)
             *tab = '\0';
-        read_country(parts[at + 1], a.country);
+        if (read_country(g_strstrip(parts[at + 1]), code) &&
+            (a.country[0] == '\0' || strcmp(a.country, code) == 0)) {
+            memcpy(a.country, code, sizeof code);
+            country = parts[at + 1];
+        }
     }
     a.name_start = start;
-    a.name_end = start + strlen(parts[0]);
+    a.name_end = start + strlen(a.name);
     g_autoptr(GArray) boxes = dx_layout_span(l, start, end, &a.box);
     a.em = boxes->len > 0
                ? g_array_index(boxes, dx_box, 0).y1 - g_array_index(boxes, dx_box, 0).y0
                : 0.01;
-    finish(&a, parts[at], NULL);
+    a.name_box = a.box;
+    const dx_cell *cell = dx_layout_cell(l, start);
+    a.heading = cell != NULL ? heading_of(l, cell, NULL) : NULL;
+    finish(&a, parts[at], country);
     g_array_append_val(out, a);
     return TRUE;
 }
@@ -682,6 +898,21 @@ static gboolean take_tail(const dx_layout *l, GRegex *const *regex, const dx_cel
         dx_address *a = &g_array_index(out, dx_address, before);
         g_ptr_array_add(a->lines, g_strndup(text, (gsize)(comma - text)));
         return TRUE;
+    }
+    return FALSE;
+}
+
+/* An amount stands in the row of a cell: a table's row, no place. */
+static gboolean is_in_table(const dx_layout *l, guint which)
+{
+    const dx_cell *cell = &g_array_index(l->cells, dx_cell, which);
+    for (guint i = which + 1; i < l->cells->len; i++) {
+        const dx_cell *c = &g_array_index(l->cells, dx_cell, i);
+        if (c->row != cell->row)
+            return FALSE;
+        g_autofree char *text = cell_text(l, c);
+        if (g_regex_match_simple("^\\D{0,4}\\d[\\d.,' ]*[.,]\\d\\d\\D{0,4}$", text, 0, 0))
+            return TRUE;
     }
     return FALSE;
 }
@@ -708,7 +939,9 @@ GArray *dx_find_addresses(const dx_layout *l)
             row_taken = cell->row;
             continue;
         }
-        if (cell->end - cell->start > 120)
+        if (!is_first && take_sender(l, regex, cell->start, cell->end, out))
+            continue;
+        if (cell->end - cell->start > 120 || is_in_table(l, i))
             continue;
         g_autofree char *text = cell_text(l, cell);
         place p = { 0 };

@@ -40,6 +40,10 @@ gboolean dx_has_legal_form(const char *text);
 /* A line that states a fact ("Tel: ...", an address in the net, a register number) or
  * is a sentence: neither name nor street. */
 gboolean dx_is_fact(const char *text);
+/* A line of an address above the street: "c/o ...", a building, a floor, a box. */
+gboolean dx_is_part(const char *text);
+/* Neither title, nor fact, nor heading of a party. */
+gboolean dx_could_be_name(const char *text);
 /* The title of a paper: invoice, receipt, ... alone in its line. */
 gboolean dx_is_title(const char *text);
 /* Which party a heading names ("Bill to:", "Verkäufer"). */

@@ -56,8 +56,13 @@ static const struct {
     { DX_KIND_COUNTRY, 0.4, "\\b[A-Z]{2}\\b" },
     { DX_KIND_IBAN, 1.0, "(?<![A-Za-z0-9])[A-Z]{2}\\d{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])" },
     { DX_KIND_BIC, 1.0, "(?<![A-Za-z0-9])[A-Z]{6}[A-Z0-9]{2}(?: ?[A-Z0-9]{3})?(?![A-Za-z0-9])" },
-    { DX_KIND_VAT_ID, 1.0, "(?<![A-Za-z0-9])(?:[A-Z]{2}|CHE)[ .-]?[A-Z0-9](?:[ .-]?[A-Z0-9]){6,13}(?![A-Za-z0-9])" },
-    { DX_KIND_VAT_ID, 0.6, "(?<![A-Za-z0-9.])\\d{8,12}(?:B\\d{2}| ?MVA)?(?![A-Za-z0-9])" },
+    { DX_KIND_VAT_ID, 1.0, "(?<![A-Za-z0-9])(?!(?:CIF|NIF|NIP|VAT|GST|TVA|BTW|IVA|UID|ABN|UEN|SST|EIN|UST|TAX|NO|REG|ID)\\b)"
+      "(?:[A-Z]{2}|CHE)[ .-]?[A-Z0-9](?:[ .-]?[A-Z0-9]){6,13}(?![A-Za-z0-9])" },
+    /* without the letters of the country, as the domestic papers of many print it */
+    { DX_KIND_VAT_ID, 0.6, "(?<![A-Za-z0-9.,+/-])\\d{1,12}(?:([ .-])\\d{2,9}(?:\\1\\d{1,9}){0,4})?"
+      "(?:B\\d{2}|[A-Z]| ?MVA)?(?![A-Za-z0-9/]|[.,]\\d)" },
+    { DX_KIND_VAT_ID, 0.6, "(?<![A-Za-z0-9.,+/-])(?:[A-Z]-?\\d{7}-?[A-Z0-9]|\\d{7,8}-?[A-Z]|[MU][A-Z\\d]-?\\d{7}-?\\d"
+      "|\\d{2}[A-Z]{5}\\d{4}[A-Z]\\d[A-Z]{1}[A-Z0-9])(?![A-Za-z0-9/-])" },
     { DX_KIND_CREDITOR_ID, 1.0, "(?<![A-Za-z0-9])[A-Z]{2}\\d{2}(?: ?[A-Z0-9]){4,31}(?![A-Za-z0-9])" },
     { DX_KIND_ISO11649, 1.0, "(?<![A-Za-z0-9])RF\\d{2}(?: ?[A-Z0-9]){1,21}(?![A-Za-z0-9])" },
     { DX_KIND_QR_REFERENCE, 1.0, "(?<!\\d)\\d{2}(?: ?\\d){25}(?!\\d)" },
@@ -181,6 +186,48 @@ static void find_one(GArray *out, gsize which, const char *text, gsize bytes,
     }
 }
 
+static gboolean is_covered(const GArray *spans, const dx_candidate *c, double least)
+{
+    for (guint i = 0; i < spans->len; i++) {
+        const dx_candidate *s = &g_array_index(spans, dx_candidate, i);
+        if (s->weight >= least && c->start < s->end && c->end > s->start)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* What is an account, a date, a telephone or a sum of money is no tax number. */
+static void drop_covered(GArray *out, const char *text, gsize bytes,
+                         const dx_context *context)
+{
+    static const struct {
+        dx_kind kind;
+        double least;
+    } others[] = { { DX_KIND_IBAN, 0.9 }, { DX_KIND_DATE, 1.0 }, { DX_KIND_PHONE, 1.0 } };
+    for (guint i = out->len; i > 0; i--) { /* nor is a piece of one */
+        const dx_candidate *c = &g_array_index(out, dx_candidate, i - 1);
+        gboolean is_piece = FALSE;
+        for (guint k = 0; k < out->len && !is_piece; k++) {
+            const dx_candidate *o = &g_array_index(out, dx_candidate, k);
+            is_piece = o->start <= c->start && o->end >= c->end &&
+                       o->end - o->start > c->end - c->start && o->weight >= c->weight;
+        }
+        if (is_piece)
+            g_array_remove_index(out, i - 1);
+    }
+    for (gsize k = 0; k < G_N_ELEMENTS(others) && out->len > 0; k++) {
+        g_autoptr(GArray) spans =
+            dx_find_candidates(others[k].kind, text, bytes, context);
+        for (guint i = spans->len; others[k].kind == DX_KIND_PHONE && i > 0; i--)
+            if (text[g_array_index(spans, dx_candidate, i - 1).start] != '+')
+                g_array_remove_index(spans, i - 1);
+        for (guint i = out->len; i > 0; i--)
+            if (is_covered(spans, &g_array_index(out, dx_candidate, i - 1),
+                           others[k].least))
+                g_array_remove_index(out, i - 1);
+    }
+}
+
 GArray *dx_find_candidates(dx_kind kind, const char *text, gsize bytes,
                            const dx_context *context)
 {
@@ -200,5 +247,7 @@ GArray *dx_find_candidates(dx_kind kind, const char *text, gsize bytes,
         else
             i++;
     }
+    if (kind == DX_KIND_VAT_ID)
+        drop_covered(out, text, bytes, context);
     return out;
 }

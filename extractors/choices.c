@@ -4,6 +4,8 @@
  */
 #include "extract.h"
 
+#include "address.h"
+
 #include <string.h>
 
 #define WORDS_MAX 14   /* of one free value */
@@ -95,30 +97,13 @@ static char *slice(const dx_page *p, gsize start, gsize end)
     return g_strdelimit(text, "\t\n", ' ');
 }
 
-static gboolean is_inside(const GArray *spans, const dx_candidate *c)
-{
-    for (guint i = 0; i < spans->len; i++) {
-        const dx_candidate *s = &g_array_index(spans, dx_candidate, i);
-        if (c->start < s->end && c->end > s->start)
-            return TRUE;
-    }
-    return FALSE;
-}
-
 static void add_typed(dx_choices *out, const dx_work *w, const dx_page *p,
                       const dx_leaf *l, const GArray *labels)
 {
     g_autoptr(GArray) found =
         dx_find_candidates(l->kind, p->layout->text, p->layout->bytes, &w->learnt);
-    /* the groups of an account number read as tax numbers too */
-    g_autoptr(GArray) accounts = l->kind == DX_KIND_VAT_ID
-                                     ? dx_find_candidates(DX_KIND_IBAN, p->layout->text,
-                                                          p->layout->bytes, &w->learnt)
-                                     : g_array_new(FALSE, FALSE, sizeof(dx_candidate));
     for (guint i = 0; i < found->len; i++) {
         const dx_candidate *c = &g_array_index(found, dx_candidate, i);
-        if (is_inside(accounts, c))
-            continue;
         g_autofree char *text = slice(p, c->start, c->end);
         dx_choices_add(out, text, c->start, c->end,
                        weight_of(p, labels, c->start, c->end));
@@ -164,6 +149,8 @@ static void add_free(dx_choices *out, const dx_page *p, const dx_leaf *l,
 {
     const dx_layout *t = p->layout;
     guint most = l->kind == DX_KIND_ID ? 4 : WORDS_MAX;
+    gboolean is_name =
+        strcmp(l->ask, "seller_name") == 0 || strcmp(l->ask, "buyer_name") == 0;
     for (guint a = 0; a < t->word_count; a++) {
         const dx_cell *cell = dx_layout_cell(t, t->word_start[a]);
         for (guint b = a; b < t->word_count && b < a + most && cell != NULL &&
@@ -175,6 +162,11 @@ static void add_free(dx_choices *out, const dx_page *p, const dx_leaf *l,
             if (strlen(text) > 200 || (l->kind == DX_KIND_ID && !has_digit(text)))
                 continue;
             if (l->kind == DX_KIND_ID && !is_number_group(p, a, b))
+                break;
+            if (is_name && !dx_could_be_name(text))
+                continue;
+            if (l->kind == DX_KIND_ID &&
+                (text[0] == ':' || g_ascii_strncasecmp(text, "box ", 4) == 0))
                 break;
             g_autofree char *trimmed = g_strdup(text);
             gsize n = strlen(trimmed);

@@ -188,9 +188,10 @@ static const char *skip_label(const char *printed, const char *const *labels)
 
 static char *compact_vat(const char *printed, const dx_context *context)
 {
-    static const char *const labels[] = { "VAT", "VAT ID", "USt-IdNr", "USt-ID",
-                                          "UID", "ID",     "No",       "Reg",
-                                          "TVA", "BTW",    "P.IVA",    NULL };
+    static const char *const labels[] = { "VAT",   "VAT ID", "USt-IdNr", "USt-ID", "UID",
+                                          "ID",    "No",     "Reg",      "TVA",    "BTW",
+                                          "P.IVA", "CIF",    "NIF",      "NIP",    "ABN",
+                                          "GST",   NULL };
     char *value = compact(skip_label(printed, labels), ".-/:");
     if (value == NULL)
         return NULL;
@@ -231,11 +232,14 @@ static gboolean is_vat_shape(const char *s)
     unsigned digits = 0;
     for (gsize i = 2; i < n; i++)
         digits += g_ascii_isdigit(s[i]) != 0;
+    if (dx_vat_is_bare(s))
+        return TRUE;
     if (n < 4 || !g_ascii_isupper(s[0]) || !g_ascii_isupper(s[1]) || digits < 2)
         return FALSE;
+    if (dx_vat_is_listed(s))
+        return digits >= 4 || dx_vat_check(s) != DX_VERDICT_FORM;
     char country[3] = { s[0], s[1], 0 };
-    return dx_country_known(country) || strcmp(country, "EL") == 0 ||
-           strcmp(country, "XI") == 0;
+    return dx_country_known(country) && digits >= 6;
 }
 
 gboolean dx_read_identifier(dx_kind kind, const char *printed, const dx_context *context,

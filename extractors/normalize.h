@@ -119,6 +119,10 @@ typedef enum dx_verdict {
 dx_verdict dx_identifier_check(dx_kind kind, const char *value);
 /* The same for a VAT identifier, see vat.c.  `value` is normalised, with its prefix. */
 dx_verdict dx_vat_check(const char *value);
+/* A national form without the letters of the country: "092387160", "B07788585". */
+gboolean dx_vat_is_bare(const char *value);
+/* It begins with the letters of a country whose forms are known. */
+gboolean dx_vat_is_listed(const char *value);
 
 /* ---- code tables -------------------------------------------------------------- */
 

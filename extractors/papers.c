@@ -76,6 +76,11 @@ static void add_numbers(const dx_scene *s, GArray *clues)
         g_autofree char *before = before_of(l, c->start, from);
         g_autofree char *whole = dx_fold(l->text + from, c->start - from);
         const char *blank = memchr(l->text + c->start, ' ', c->end - c->start);
+        /* the title and its number are one run of words */
+        const dx_cell *cell = dx_layout_cell(l, c->start);
+        gboolean is_short = c->end - c->start < 4;
+        if (is_short || cell == NULL || cell->start == c->start)
+            continue;
         if (blank == NULL && ends_with(before, numbers) && has_part(whole, title_parts))
             dx_clue_span(clues, l, "invoice_number", c->start, c->end, 2.5);
     }
@@ -132,8 +137,117 @@ static void add_dates(const dx_scene *s, GArray *clues)
     }
 }
 
+/* What stands nearer to one of these labels is another paper's number or another day. */
+static const struct {
+    const char *ask;
+    dx_kind kind;
+    const char *labels[64];
+} strangers[] = {
+    { "invoice_number",
+      DX_KIND_ID,
+      { "Related invoice",
+        "Ref. invoice no",
+        "Reference invoice",
+        "Original invoice",
+        "Original invoice no",
+        "Corrects invoice",
+        "Preceding invoice",
+        "Invoice ref",
+        "Zu Rechnung",
+        "Zu Rechnung Nr",
+        "Ursprungsrechnung",
+        "Originalrechnung",
+        "Bezug Rechnung",
+        "Rechnungsbezug",
+        "Korrektur zu Rechnung",
+        "Storno zu Rechnung",
+        "Facture d'origine",
+        "Facture initiale",
+        "Réf. facture",
+        "Annule la facture",
+        "Factura original",
+        "Factura rectificada",
+        "Factura de referencia",
+        "Fattura di riferimento",
+        "Fattura originale",
+        "Rif. fattura",
+        "Oorspronkelijke factuur",
+        "Betreft factuur",
+        "Originele factuur",
+        "Fatura original",
+        "Fatura de referência",
+        "Ref. fatura",
+        "Do faktury",
+        "Faktura korygowana",
+        "K faktuře",
+        "Původní faktura",
+        "Version",
+        "Release",
+        "Viewer",
+        NULL } },
+    { "issue_date",
+      DX_KIND_DATE,
+      { "Order date",
+        "Date of order",
+        "Print date",
+        "Printed on",
+        "Ship date",
+        "Contract date",
+        "Statement date",
+        "Training date",
+        "Delivery note date",
+        "Date of birth",
+        "Auftragsdatum",
+        "Druckdatum",
+        "Lieferscheindatum",
+        "Bestelldatum",
+        "Vertragsdatum",
+        "Versanddatum",
+        "Date de commande",
+        "Date d'impression",
+        "Date du contrat",
+        "Date du bon de livraison",
+        "Fecha de pedido",
+        "Fecha de impresión",
+        "Fecha de envío",
+        "Data ordine",
+        "Data stampa",
+        "Data DDT",
+        "Orderdatum",
+        "Besteldatum",
+        "Afdrukdatum",
+        "Datum pakbon",
+        "Data da encomenda",
+        "Data de impressão",
+        "Data zamówienia",
+        "Datum objednávky",
+        NULL } },
+};
+
+static void add_strangers(const dx_scene *s, GArray *clues)
+{
+    const dx_layout *l = s->layout;
+    for (gsize k = 0; k < G_N_ELEMENTS(strangers); k++) {
+        g_autoptr(GArray) labels = dx_layout_labels(l, strangers[k].labels);
+        g_autoptr(GArray) found =
+            labels->len > 0
+                ? dx_find_candidates(strangers[k].kind, l->text, l->bytes, s->context)
+                : g_array_new(FALSE, FALSE, sizeof(dx_candidate));
+        for (guint i = 0; i < found->len; i++) {
+            const dx_candidate *c = &g_array_index(found, dx_candidate, i);
+            double other = 0, own = dx_mark_score(s, strangers[k].ask, c->start, c->end);
+            for (guint n = 0; n < labels->len; n++)
+                other = MAX(other, dx_layout_score(l, &g_array_index(labels, dx_label, n),
+                                                   c->start, c->end));
+            if (other > 0.4 && other >= own - 0.05)
+                dx_clue_span(clues, l, strangers[k].ask, c->start, c->end, -3 * other);
+        }
+    }
+}
+
 void dx_clues_papers(const dx_scene *s, GArray *clues)
 {
+    add_strangers(s, clues);
     add_numbers(s, clues);
     add_dates(s, clues);
 }

@@ -22,6 +22,9 @@
 #define ROLE_BASE    1.2 /* any block */
 #define ROLE_PAIR    1.5 /* of the best pair */
 #define ROLE_FORM    0.4 /* a company / a person */
+#define ROLE_SHIP    2.5 /* the goods go to this name too */
+#define NAME_FOOT    1.4 /* a company in the foot of the page */
+#define NAME_HOLDER  1.2 /* the account is held by it */
 
 /* Facts (telephone, tax number, ...) in the block's column, within a few lines below. */
 static gboolean has_facts(const dx_layout *l, const dx_address *a)
@@ -59,19 +62,82 @@ static gboolean is_below(const dx_layout *l, const dx_address *upper,
            (lower->name_box.x0 - upper->box.x0) * l->aspect > -2 * upper->em;
 }
 
-static double lean_of(const dx_scene *s, const GArray *all, guint which, dx_role *fixed)
+/* "Ship to", "Lieferadresse": where the buyer's goods go. */
+static gboolean names_delivery(const char *heading)
+{
+    static const char *const words[] = {
+        "ship to",   "shipping", "deliver", "lieferadr", "lieferansch", "warenempf",
+        "livraison", "livre",    "entrega", "enviar",    "consegna",    "destinazione",
+        "aflever",   "bezorg",   "dostawy", "dodaci",    "dodani",      NULL
+    };
+    g_autofree char *folded = dx_fold(heading, strlen(heading));
+    for (const char *const *word = words; *word != NULL; word++)
+        if (strstr(folded, *word) != NULL)
+            return TRUE;
+    return FALSE;
+}
+
+/* The paper is an order: who sends it buys. */
+static gboolean is_order(const dx_layout *l)
+{
+    static const char *const titles[] = { "purchase order",
+                                          "order",
+                                          "bestellung",
+                                          "einkaufsbestellung",
+                                          "bon de commande",
+                                          "commande",
+                                          "pedido",
+                                          "orden de compra",
+                                          "pedido de compra",
+                                          "ordine",
+                                          "ordine d'acquisto",
+                                          "ordine di acquisto",
+                                          "bestelling",
+                                          "inkooporder",
+                                          "bestelbon",
+                                          "encomenda",
+                                          "nota de encomenda",
+                                          "ordem de compra",
+                                          "zamowienie",
+                                          "objednavka",
+                                          NULL };
+    /* on an invoice the same words are labels */
+    static const char *const invoices[] = { "invoice", "rechnung", "factur", "fattur",
+                                            "faktur",  "fatura",   "credit", "gutschrift",
+                                            "avoir",   NULL };
+    g_autofree char *whole = dx_fold(l->text, l->bytes);
+    for (const char *const *word = invoices; *word != NULL; word++)
+        if (strstr(whole, *word) != NULL)
+            return FALSE;
+    for (guint i = 0; i < l->cells->len; i++) {
+        const dx_cell *c = &g_array_index(l->cells, dx_cell, i);
+        if (c->box.y0 > 0.5 || c->end - c->start > 30)
+            continue;
+        g_autofree char *text = dx_fold(l->text + c->start, c->end - c->start);
+        for (const char *const *title = titles; *title != NULL; title++)
+            if (strcmp(g_strstrip(text), *title) == 0)
+                return TRUE;
+    }
+    return FALSE;
+}
+
+static double lean_of(const dx_scene *s, const GArray *all, guint which,
+                      gboolean is_turned, dx_role *fixed)
 {
     const dx_address *a = &g_array_index(all, dx_address, which);
-    double lean = 0;
+    double lean = 0, stated = 0;
     *fixed = a->heading != NULL ? dx_read_role(a->heading) : DX_ROLE_NONE;
     if (*fixed == DX_ROLE_SELLER)
-        lean += ROLE_HEADING;
+        stated += ROLE_HEADING;
     else if (*fixed == DX_ROLE_BUYER)
-        lean -= ROLE_HEADING;
-    if (a->is_inline)
+        stated -= ROLE_HEADING;
+    if (a->is_inline && *fixed == DX_ROLE_NONE)
         lean += ROLE_SENDER;
     for (guint i = 0; i < all->len; i++) {
         const dx_address *b = &g_array_index(all, dx_address, i);
+        if (i != which && b->heading != NULL && is_same_name(a, b) &&
+            *fixed == DX_ROLE_NONE && names_delivery(b->heading))
+            stated -= ROLE_SHIP;
         if (i == which || !b->is_inline || a->is_inline)
             continue;
         if (is_same_name(a, b))
@@ -89,7 +155,7 @@ static double lean_of(const dx_scene *s, const GArray *all, guint which, dx_role
         lean -= ROLE_WINDOW;
     if (a->name != NULL)
         lean += dx_has_legal_form(a->name) ? ROLE_FORM : -ROLE_FORM;
-    return lean;
+    return stated + (is_turned ? -lean : lean);
 }
 
 /* The country of a paper, from what states it surest: tax number, bank account, telephone,
@@ -176,23 +242,40 @@ static void add_party(const dx_scene *s, GArray *clues, const dx_address *a,
     }
 }
 
+/* The label before a number says whose it is: "Ihre USt-IdNr", "VAT ID customer". */
+static gboolean names_customer(const dx_layout *l, gsize at)
+{
+    static const char *const words[] = {
+        "your",      "customer",   "client",      "buyer",
+        "purchaser", "recipient",  "ihre",        "kunde",
+        "kunden",    "kaufer",     "empfangers",  "leistungsempfangers",
+        "votre",     "vos",        "acheteur",    "destinataire",
+        "su",        "cliente",    "comprador",   "vs.",
+        "vostra",    "acquirente", "cessionario", "uw",
+        "klant",     "koper",      "afnemer",     "adquirente",
+        "nabywcy",   "odberatele", NULL
+    };
+    const dx_cell *cell = dx_layout_cell(l, at);
+    gsize from = cell != NULL ? cell->start : at;
+    if (cell != NULL && from == at && cell->col > 0)
+        from = (cell - 1)->start;
+    g_autofree char *before = dx_fold(l->text + from, at - from);
+    g_auto(GStrv) parts = g_strsplit_set(before, " :\t/-", -1);
+    for (char **part = parts; *part != NULL; part++)
+        if (g_strv_contains(words, *part))
+            return TRUE;
+    return FALSE;
+}
+
 /* A tax number belongs to the block it stands under, or to the party its label names. */
 static void add_tax_numbers(const dx_scene *s, GArray *clues, const GArray *all,
-                            const double *lean)
+                            const double *lean, guint sellers, guint buyers)
 {
     const dx_layout *l = s->layout;
     g_autoptr(GArray) found =
         dx_find_candidates(DX_KIND_VAT_ID, l->text, l->bytes, s->context);
-    g_autoptr(GArray) accounts =
-        dx_find_candidates(DX_KIND_IBAN, l->text, l->bytes, s->context);
     for (guint i = 0; i < found->len; i++) {
         const dx_candidate *c = &g_array_index(found, dx_candidate, i);
-        gboolean is_account = FALSE;
-        for (guint k = 0; k < accounts->len && !is_account; k++)
-            is_account = c->start < g_array_index(accounts, dx_candidate, k).end &&
-                         c->end > g_array_index(accounts, dx_candidate, k).start;
-        if (is_account)
-            continue;
         dx_box box;
         dx_layout_box(l, c->start, c->end, &box);
         double seller = 0, nearest = 12;
@@ -203,28 +286,30 @@ static void add_tax_numbers(const dx_scene *s, GArray *clues, const GArray *all,
             if (a->is_inline || !is_beside || gap < -1 || gap > nearest)
                 continue;
             nearest = gap;
-            seller = CLAMP(lean[k], -2, 2);
+            seller = k == sellers ? 2 : k == buyers ? -2.5 : CLAMP(lean[k], -2, 2);
         }
         if (box.y0 > 0.8)
             seller = 1.5;
         double own = dx_mark_score(s, "seller_vat_id", c->start, c->end);
         double other = dx_mark_score(s, "buyer_vat_id", c->start, c->end);
+        gboolean is_yours = names_customer(l, c->start);
         if (own < 0.3 && other < 0.3)
             continue;
-        if (own < 0.3) { /* "Customer VAT ID" is the buyer's alone */
+        if (own < 0.3 || is_yours) { /* "Customer VAT ID" is the buyer's alone */
             dx_clue_span(clues, l, "buyer_vat_id", c->start, c->end, 2.5);
             dx_clue_span(clues, l, "seller_vat_id", c->start, c->end, -3);
             continue;
         }
-        dx_clue_span(clues, l, "seller_vat_id", c->start, c->end, c->weight + seller);
+        dx_clue_span(clues, l, "seller_vat_id", c->start, c->end,
+                     seller < -2 ? -3 : c->weight + seller);
         dx_clue_span(clues, l, "buyer_vat_id", c->start, c->end,
                      seller < -1 ? 2.5 : c->weight - seller - 3.5);
     }
 }
 
 /* A company's name may take two lines of one print. */
-static void add_joined(const dx_scene *s, GArray *clues, const dx_cell *c,
-                       const char *text, double score)
+static void add_joined(const dx_scene *s, GArray *clues, const char *ask,
+                       const dx_cell *c, const char *text, double score)
 {
     const dx_layout *l = s->layout;
     const dx_cell *up = dx_cell_above(l, c, 0.8);
@@ -240,12 +325,13 @@ static void add_joined(const dx_scene *s, GArray *clues, const dx_cell *c,
     dx_box box = up->box;
     box.x1 = MAX(box.x1, c->box.x1);
     box.y1 = c->box.y1;
-    dx_clue_add(clues, "seller_name", both, both, &box, score);
+    dx_clue_add(clues, ask, both, both, &box, score);
 }
 
 /* A paper without a seller's block: the first line with the form of a company, else the
  * first line that is no title. */
-static void add_letterhead(const dx_scene *s, GArray *clues)
+static void add_letterhead(const dx_scene *s, GArray *clues, const char *ask,
+                           const char *other)
 {
     const dx_layout *l = s->layout;
     guint seen = 0;
@@ -253,17 +339,62 @@ static void add_letterhead(const dx_scene *s, GArray *clues)
         const dx_cell *c = &g_array_index(l->cells, dx_cell, i);
         g_autofree char *text =
             g_strstrip(g_strndup(l->text + c->start, c->end - c->start));
-        if (c->box.y0 > 0.35 || strlen(text) < 3 || dx_is_fact(text) ||
-            dx_is_title(text) || dx_read_role(text) != DX_ROLE_NONE)
+        if (c->box.y0 > 0.35 || g_strcmp0(text, other) == 0 || strlen(text) < 3 ||
+            dx_is_fact(text) || dx_is_title(text) || dx_read_role(text) != DX_ROLE_NONE)
             continue;
         if (dx_has_legal_form(text)) {
             double score = seen < 3 && c->box.y0 < 0.2 ? 3.2 : 1.2;
-            dx_clue_span(clues, l, "seller_name", c->start, c->end, score);
-            add_joined(s, clues, c, text, score + 0.3);
+            dx_clue_span(clues, l, ask, c->start, c->end, score);
+            add_joined(s, clues, ask, c, text, score + 0.3);
         } else if (seen == 0) {
-            dx_clue_span(clues, l, "seller_name", c->start, c->end, 0.6);
+            dx_clue_span(clues, l, ask, c->start, c->end, 0.6);
         }
         seen++;
+    }
+}
+
+/* Does a cell name the holder of an account?  Gives the name. */
+static char *read_holder(const char *text)
+{
+    static const char *const words[] = {
+        "account holder", "account name",   "payable to",
+        "beneficiary",    "kontoinhaber",   "begunstigter",
+        "titulaire",      "beneficiaire",   "titular",
+        "beneficiario",   "intestatario",   "intestato a",
+        "t.n.v.",         "rekeninghouder", "begunstigde",
+        "odbiorca",       "majitel uctu",   NULL
+    };
+    g_autofree char *folded = dx_fold(text, strlen(text));
+    for (const char *const *word = words; *word != NULL; word++) {
+        if (!g_str_has_prefix(folded, *word))
+            continue;
+        const char *colon = strchr(text, ':');
+        char *name = g_strdup(colon != NULL ? colon + 1 : text + strlen(*word));
+        g_strstrip(name);
+        if (*name != '\0' && dx_could_be_name(name))
+            return name;
+        g_free(name);
+    }
+    return NULL;
+}
+
+/* The foot of a page, and the account's holder, name the seller where no block does. */
+static void add_foot(const dx_scene *s, GArray *clues, const char *ask, const char *other)
+{
+    const dx_layout *l = s->layout;
+    for (guint i = 0; i < l->cells->len; i++) {
+        const dx_cell *c = &g_array_index(l->cells, dx_cell, i);
+        if (c->end - c->start > 60)
+            continue;
+        g_autofree char *text =
+            g_strstrip(g_strndup(l->text + c->start, c->end - c->start));
+        g_autofree char *holder = read_holder(text);
+        gboolean is_foot = holder == NULL && c->box.y0 > 0.8 && dx_has_legal_form(text) &&
+                           dx_could_be_name(text);
+        const char *name = holder != NULL ? holder : text;
+        if ((holder != NULL || is_foot) && g_strcmp0(other, name) != 0)
+            dx_clue_add(clues, ask, name, name, &c->box,
+                        is_foot ? NAME_FOOT : NAME_HOLDER);
     }
 }
 
@@ -306,9 +437,9 @@ void dx_clues_parties(const dx_scene *s, GArray *clues)
     g_autofree dx_role *fixed = g_new0(dx_role, all->len + 1);
     char guess[3] = "";
     guess_country(s, guess);
-    gboolean has_seller = FALSE, has_buyer = FALSE;
+    gboolean has_seller = FALSE, has_buyer = FALSE, is_turned = is_order(s->layout);
     for (guint i = 0; i < all->len; i++) {
-        lean[i] = lean_of(s, all, i, &fixed[i]);
+        lean[i] = lean_of(s, all, i, is_turned, &fixed[i]);
         has_seller |= fixed[i] == DX_ROLE_SELLER;
         has_buyer |= fixed[i] == DX_ROLE_BUYER;
     }
@@ -318,8 +449,9 @@ void dx_clues_parties(const dx_scene *s, GArray *clues)
     for (guint i = 0; i < all->len; i++) {
         /* where one party is named by a heading, the other is not guessed against it */
         seller[i] = lean[i] - (has_seller && fixed[i] != DX_ROLE_SELLER ? 2 : 0);
-        buyer[i] = -lean[i] - (has_buyer && fixed[i] != DX_ROLE_BUYER ? 2 : 0) -
-                   (g_array_index(all, dx_address, i).is_inline ? 4 : 0);
+        buyer[i] = -lean[i] - (has_buyer && fixed[i] != DX_ROLE_BUYER ? 2 : 0);
+        if (g_array_index(all, dx_address, i).is_inline && fixed[i] == DX_ROLE_NONE)
+            (is_turned ? seller : buyer)[i] -= 4;
         seller[i] += is_other_side(all, lean, i, -1) ? ROLE_REST : 0;
         buyer[i] += is_other_side(all, lean, i, 1) ? ROLE_REST : 0;
     }
@@ -335,7 +467,14 @@ void dx_clues_parties(const dx_scene *s, GArray *clues)
         add_party(s, clues, a, "buyer", guess,
                   first + 0.8 * buyer[i] + (i == buyers ? ROLE_PAIR : 0));
     }
-    add_tax_numbers(s, clues, all, lean);
+    add_tax_numbers(s, clues, all, lean, sellers, buyers);
+    guint others = is_turned ? sellers : buyers;
+    const char *ask = is_turned ? "buyer_name" : "seller_name", *other = NULL;
+    if (others < all->len)
+        other = g_array_index(all, dx_address, others).name;
+    /* who is surely the other party is not the one whose paper it is */
+    gboolean is_sure = other != NULL && (is_turned ? lean[others] : -lean[others]) > 1;
     if (s->is_first_page)
-        add_letterhead(s, clues);
+        add_letterhead(s, clues, ask, is_sure ? other : NULL);
+    add_foot(s, clues, ask, other);
 }

@@ -25,6 +25,7 @@
 #define SUM_ZERO       -2.0 /* a gross of nothing */
 #define SUM_CASH       5.0  /* cash - total = change */
 #define SUM_ROUNDED    3.0  /* total before + rounding = total */
+#define SUM_PAID       4.0  /* gross - paid = due */
 
 typedef enum role { NET, TAX, GROSS, DUE, CASH, CHANGE, ROLES } role;
 
@@ -37,7 +38,7 @@ typedef struct item {
     int64_t micro;
     dx_box box;
     double lean[ROLES];
-    gboolean is_named, is_rounding;
+    gboolean is_named, is_rounding, is_paid;
 } item;
 
 struct dx_totals {
@@ -85,7 +86,8 @@ enum {
     W_WITH = 512,
     W_PAY = 1024,
     W_SUB = 2048,
-    W_ROUND = 4096
+    W_ROUND = 4096,
+    W_PAID = 8192
 };
 
 static const struct {
@@ -223,15 +225,46 @@ static const struct {
     { "to pay", W_DUE },
     { "reste", W_DUE },
     { "saldo", W_DUE },
-    { " paid", W_OTHER },
-    { "prepaid", W_OTHER },
-    { " deposit", W_OTHER },
-    { "anzahlung", W_OTHER },
-    { "vorausbezahlt", W_OTHER },
-    { "advance", W_OTHER },
-    { "acompte", W_OTHER },
-    { "anticipo", W_OTHER },
-    { "aanbetaling", W_OTHER },
+    { " paid", W_OTHER | W_PAID },
+    { "prepaid", W_OTHER | W_PAID },
+    { " deposit", W_OTHER | W_PAID },
+    { "anzahlung", W_OTHER | W_PAID },
+    { "vorausbezahlt", W_OTHER | W_PAID },
+    { "advance", W_OTHER | W_PAID },
+    { "acompte", W_OTHER | W_PAID },
+    { "anticipo", W_OTHER | W_PAID },
+    { "aanbetaling", W_OTHER | W_PAID },
+    { " betaald", W_OTHER | W_PAID },
+    { " voldaan", W_OTHER | W_PAID },
+    { " paye ", W_OTHER | W_PAID },
+    { " regle ", W_OTHER | W_PAID },
+    { " pagado", W_OTHER | W_PAID },
+    { " a cuenta", W_OTHER | W_PAID },
+    { " pagato", W_OTHER | W_PAID },
+    { " acconto", W_OTHER | W_PAID },
+    { " acconti", W_OTHER | W_PAID },
+    { " pago ", W_OTHER | W_PAID },
+    { "adiantamento", W_OTHER | W_PAID },
+    { "bereits gezahlt", W_OTHER | W_PAID },
+    { "bereits bezahlt", W_OTHER | W_PAID },
+    { " bezahlt", W_OTHER | W_PAID },
+    { " payments ", W_OTHER | W_PAID },
+    { "zaplacono", W_OTHER | W_PAID },
+    { " zaplaceno", W_OTHER | W_PAID },
+    { " zaloha", W_OTHER | W_PAID },
+    { " zaliczk", W_OTHER | W_PAID },
+    { " restant", W_DUE },
+    { " solde", W_DUE },
+    { "pendiente", W_DUE },
+    { "em divida", W_DUE },
+    { "falliger betrag", W_DUE },
+    { "noch zu zahlen", W_DUE },
+    { "verbleibend", W_DUE },
+    { "zahllast", W_DUE },
+    { "openstaand", W_DUE },
+    { "pozostalo", W_DUE },
+    { " zbyva", W_DUE },
+    { "doplatit", W_DUE },
     { "discount", W_OTHER },
     { "rabatt", W_OTHER },
     { "skonto", W_OTHER },
@@ -465,6 +498,7 @@ static void name_items(const dx_scene *s, GArray *items)
         g_autofree char *above = left == NULL ? label_above(s->layout, it) : NULL;
         int bits = left != NULL ? bits_of(left) : above != NULL ? bits_of(above) : 0;
         it->is_rounding = (bits & W_ROUND) != 0 && ABS(it->micro) <= 90000;
+        it->is_paid = (bits & W_PAID) != 0 && it->micro != 0;
         it->is_named = bits != 0 && (bits & W_OTHER) == 0;
         /* a long sentence names less than a label */
         double weight = left == NULL ? 0.6 : strlen(left) > 60 ? 0.4 : 1;
@@ -502,7 +536,28 @@ static gboolean is_printed_rate(const GArray *rates, int64_t net, int64_t tax)
     return FALSE;
 }
 
-static double worth(const GArray *rates, const set *c)
+/* net + several taxes in a row = gross */
+static gboolean is_tax_run(const GArray *items, int64_t rest)
+{
+    for (guint i = 0; i < items->len; i++) {
+        int64_t sum = 0;
+        guint count = 0;
+        for (guint k = i; k < items->len && k < i + 16 && count < 6; k++) {
+            const item *it = &g_array_index(items, item, k);
+            if (it->lean[TAX] < 1 || it->micro == 0) {
+                if (k == i)
+                    break;
+                continue;
+            }
+            sum += it->micro;
+            if (++count > 1 && near(sum, rest))
+                return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+static double worth(const GArray *items, const GArray *rates, const set *c)
 {
     double score = c->gross->lean[GROSS];
     int64_t gross = c->gross->micro, net = c->net != NULL ? c->net->micro : 0,
@@ -524,6 +579,8 @@ static double worth(const GArray *rates, const set *c)
             score += SUM_RATE;
         if (ABS(tax) * 10 > ABS(net) * 4)
             score -= 2;
+    } else if (c->net != NULL && net < gross && is_tax_run(items, gross - net)) {
+        score += SUM_ADDS_UP;
     } else if (c->net != NULL) {
         score += net > gross                         ? SUM_CONTRADICT
                  : (double)net < 0.7 * (double)gross ? -1
@@ -563,7 +620,7 @@ static set choose(GArray *items, const GArray *rates)
                 set c = { n < net->len ? g_ptr_array_index(net, n) : NULL,
                           t < tax->len ? g_ptr_array_index(tax, t) : NULL,
                           g_ptr_array_index(gross, g), 0 };
-                c.score = worth(rates, &c);
+                c.score = worth(items, rates, &c);
                 if (c.score > best.score)
                     best = c;
             }
@@ -650,8 +707,28 @@ gboolean dx_totals_is_read(const dx_totals *t, uint32_t page)
     return FALSE;
 }
 
+/* gross - what was paid = what is due.  TRUE when such an amount is printed. */
+static gboolean use_paid(GArray *items, const item *gross)
+{
+    gboolean is_any = FALSE;
+    for (guint i = 0; i < items->len; i++) {
+        const item *paid = &g_array_index(items, item, i);
+        for (guint k = 0; paid->is_paid && k < items->len; k++) {
+            item *due = &g_array_index(items, item, k);
+            gboolean is_due = ABS(gross->micro) - ABS(paid->micro) == ABS(due->micro) &&
+                              due != gross && due != paid && k > i &&
+                              (due->micro != 0 || due->lean[DUE] > 1);
+            if (is_due)
+                due->lean[DUE] += SUM_PAID;
+            is_any |= is_due;
+        }
+    }
+    return is_any;
+}
+
 static void add_clues(GArray *items, const set *best, GArray *clues)
 {
+    gboolean is_paid = use_paid(items, best->gross);
     gboolean adds_up = best->net != NULL && best->tax != NULL && best->tax->micro != 0 &&
                        near(best->net->micro + best->tax->micro, best->gross->micro);
     double sure = adds_up ? 2.5 : 0;
@@ -676,7 +753,7 @@ static void add_clues(GArray *items, const set *best, GArray *clues)
             add_item(clues, single[k].ask, it, it->lean[single[k].r]);
     }
     /* nothing is said to be open or paid: the whole sum is due */
-    add_item(clues, "amount_due", best->gross, 2.2);
+    add_item(clues, "amount_due", best->gross, is_paid ? 0.2 : 2.2);
     g_array_index(clues, dx_clue, clues->len - 1).is_derived = TRUE;
 }
 

@@ -378,6 +378,29 @@ static gboolean matches(const char *s, const char *pattern, gsize n)
     return TRUE;
 }
 
+gboolean dx_vat_is_bare(const char *value)
+{
+    static const char *const forms[] = { "99999999",       "999999999",    "9999999999",
+                                         "99999999999",    "999999999999", "999999999B99",
+                                         "999999999MVA",   "X9999999X",    "99999999A",
+                                         "9999999A",       "9999999AA",    "999999999A",
+                                         "MX99999999",     "U99999999",    "T99XX9999A",
+                                         "99AAAAA9999A9AX" };
+    for (gsize i = 0; i < G_N_ELEMENTS(forms); i++) {
+        if (matches(value, forms[i], strlen(forms[i])))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+gboolean dx_vat_is_listed(const char *value)
+{
+    for (gsize r = 0; r < G_N_ELEMENTS(rules); r++)
+        if (strncmp(value, rules[r].country, 2) == 0)
+            return TRUE;
+    return FALSE;
+}
+
 dx_verdict dx_vat_check(const char *value)
 {
     if (strlen(value) < 4 || strlen(value) > 20)
@@ -394,8 +417,10 @@ dx_verdict dx_vat_check(const char *value)
                 return rules[r].check(body);
             p += n + (p[n] == '|');
         }
-        return DX_VERDICT_FORM;
+        return dx_vat_is_bare(value) ? DX_VERDICT_SKIP : DX_VERDICT_FORM;
     }
+    if (dx_vat_is_bare(value))
+        return DX_VERDICT_SKIP;
     char country[3] = { value[0], value[1], 0 };
     return dx_country_known(country) ? DX_VERDICT_SKIP : DX_VERDICT_FORM;
 }

@@ -31,6 +31,18 @@ static void test_places(void)
           "NO 4, JALAN MAWAR", "43300", "SERDANG", "" },
         { "a sender's line", "Bolte GmbH · Am Hang 7 · 37073 Göttingen", "Am Hang 7",
           "37073", "Göttingen", "" },
+        { "commas, and a dash before the place",
+          "Roble SL, Calle Pino 4, 71214 - Cádiz, España", "Calle Pino 4", "71214",
+          "Cádiz", "ES" },
+        { "australian", "Gum Pty Ltd\n4 Mill St\nHobart TAS 2821", "4 Mill St", "2821",
+          "Hobart", "" },
+        { "canadian", "Maple Inc.\n4 Mill St\nOttawa ON K1A 0B1", "4 Mill St", "K1A 0B1",
+          "Ottawa", "" },
+        { "irish", "Fern Ltd\n4 Mill Quay\nWaterford X91 E185", "4 Mill Quay", "X91 E185",
+          "Waterford", "" },
+        { "a letterhead right above",
+          "Bolte GmbH\nEiche Holz AG\nAm Hang 7\n37073 Göttingen", "Am Hang 7", "37073",
+          "Göttingen", "" },
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("case: %s", cases[i].what);
@@ -47,10 +59,44 @@ static void test_places(void)
     }
 }
 
+/* What stands above the street and below the place belongs to an address as printed. */
+static void test_printed(void)
+{
+    static const struct {
+        const char *page, *name, *printed;
+    } cases[] = {
+        { "Bolte GmbH\nc/o Ann Moor\nAm Hang 7\n37073 Göttingen", "Bolte GmbH",
+          "c/o Ann Moor, Am Hang 7, 37073 Göttingen" },
+        { "Hill Ltd\nMarley Centre\n4 Mill Lane\nLS1 4DY Leeds", "Hill Ltd",
+          "Marley Centre, 4 Mill Lane, LS1 4DY Leeds" },
+        { "Bolte GmbH\nEva Lind\nAm Hang 7\n37073 Göttingen", "Bolte GmbH",
+          "Am Hang 7, 37073 Göttingen" },
+        { "Bolte GmbH\nAm Hang 7\nD-37073 Göttingen\nDeutschland", "Bolte GmbH",
+          "Am Hang 7, D-37073 Göttingen, Deutschland" },
+        { "Bolte GmbH · Am Hang 7 · 37073 Göttingen · Deutschland", "Bolte GmbH",
+          "Am Hang 7, 37073 Göttingen, Deutschland" },
+        { "ID: 4068431664\nBolte GmbH\nAm Hang 7\n37073 Göttingen", "Bolte GmbH",
+          "Am Hang 7, 37073 Göttingen" },
+        { "Hill, Inc. · 4 Mill Lane · Dayton, OH 45402", "Hill, Inc.",
+          "4 Mill Lane, Dayton, OH 45402" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("page: %s", cases[i].page);
+        g_autoptr(dx_layout) l = page_layout(cases[i].page);
+        g_autoptr(GArray) found = dx_find_addresses(l);
+        g_assert_cmpuint(found->len, ==, 1);
+        g_assert_cmpstr(g_array_index(found, dx_address, 0).name, ==, cases[i].name);
+        g_assert_cmpstr(g_array_index(found, dx_address, 0).printed, ==,
+                        cases[i].printed);
+    }
+}
+
 static void test_no_places(void)
 {
-    static const char *const pages[] = { "2024 September", "1000 Schrauben GmbH",
-                                         "Seite 1 von 2", "12 Stück 4,00", "" };
+    static const char *const pages[] = {
+        "2024 September", "1000 Schrauben GmbH",           "Seite 1 von 2",
+        "12 Stück 4,00",  "Nagel\n91095 Kaffee     10,50", ""
+    };
     for (gsize i = 0; i < G_N_ELEMENTS(pages); i++) {
         g_test_message("page: %s", pages[i]);
         g_autoptr(dx_layout) l = page_layout(pages[i]);
@@ -59,13 +105,14 @@ static void test_no_places(void)
     }
 }
 
-/* The best clue for a field, or NULL. */
+/* The best clue that speaks for a value of a field, or NULL. */
 static const char *best_of(const GArray *clues, const char *ask)
 {
     const dx_clue *best = NULL;
     for (guint i = 0; i < clues->len; i++) {
         const dx_clue *c = &g_array_index(clues, dx_clue, i);
-        if (strcmp(c->ask, ask) == 0 && (best == NULL || c->score > best->score))
+        if (strcmp(c->ask, ask) == 0 && c->score > 0 &&
+            (best == NULL || c->score > best->score))
             best = c;
     }
     return best == NULL ? NULL : best->value != NULL ? best->value : best->raw;
@@ -106,6 +153,23 @@ static void test_parties(void)
           "Bolte GmbH · Am Hang 7 · 37073 Göttingen\n\nHerrn\nUwe Lind\nWeg 3\n24937 "
           "Flensburg\n\nRechnung",
           "Bolte GmbH", "Herrn Uwe Lind", "Weg 3, 24937, Flensburg, DE" },
+        { "the goods go to the buyer",
+          "Hill Ltd.              Deliver to:\n4 Mill Lane            Hill Ltd.\n"
+          "LS1 4DY Leeds          4 Mill Lane\n                       LS1 4DY Leeds\n\n"
+          "Moor Ltd.\n9 Low Road\nYO1 7HH York",
+          "Moor Ltd.", "Hill Ltd.", "4 Mill Lane, LS1 4DY, Leeds" },
+        { "who orders buys",
+          "Bolte GmbH · Am Hang 7 · 37073 Göttingen\n\nEva Lind\nWeg 3\n24937 "
+          "Flensburg\n\nBestellung",
+          "Eva Lind", "Bolte GmbH", "Am Hang 7, 37073, Göttingen" },
+        { "an order's number on an invoice",
+          "Bolte GmbH · Am Hang 7 · 37073 Göttingen\n\nEva Lind\nWeg 3\n24937 "
+          "Flensburg\n\nBestellung\nRechnung",
+          "Bolte GmbH", "Eva Lind", "Weg 3, 24937, Flensburg, DE" },
+        { "a heading over a sender's line",
+          "Seller:\nBolte GmbH\nAm Hang 7\n37073 Göttingen\n\nRechnungsanschrift:\nEva "
+          "Lind, Weg 3, 24937 Flensburg",
+          "Bolte GmbH", "Eva Lind", "Weg 3, 24937, Flensburg, DE" },
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("case: %s", cases[i].what);
@@ -135,6 +199,15 @@ static void test_totals(void)
           "Net total   100.00\nVAT 20 %   20.00\nGross total   120.00\nPrepaid   "
           "70.00\nAmount due   50.00",
           "amount_due", "50.00" },
+        { "what is left is due",
+          "Total   120.00\nLess voucher   0.00\nAmount paid   -70.00\nRest   50.00",
+          "amount_due", "50.00" },
+        { "all is paid", "Total   120.00\nPrepaid   120.00\nOutstanding   0.00",
+          "amount_due", "0.00" },
+        { "several taxes",
+          "Netto   90.00\nVersand   10.00\nNetto   100.00\nVAT 20 %   10.00\nVAT 5 %   "
+          "2.50\nTotal   112.50",
+          "net_total", "100.00" },
         { "cash less change",
           "TOTAL   18.84\nTOTAL   18.80\nCASH   50.00\nCHANGE   31.20", "total",
           "18.80" },
@@ -160,6 +233,30 @@ static void test_totals(void)
     }
 }
 
+/* Tax numbers go to the party whose block or label they stand by. */
+static void test_tax_numbers(void)
+{
+    static const char page[] =
+        "Bolte GmbH\nAm Hang 7\n37073 Göttingen\nUSt-IdNr DE136695976\n\n\n\n\n\n\n\n\n"
+        "Rechnung an\nEva Lind KG\nWeg 3\n24937 "
+        "Flensburg\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n"
+        "Ihre USt-IdNr    DE129273398\nIBAN DE89 3704 0044 0532 0130 00";
+    g_autoptr(dx_layout) l = page_layout(page);
+    static const char *const names[] = { "USt-IdNr", NULL };
+    static const char *const asks[] = { "seller_vat_id", "buyer_vat_id", NULL };
+    g_autoptr(GArray) labels = dx_layout_labels(l, names);
+    g_autoptr(GPtrArray) both = g_ptr_array_new();
+    g_ptr_array_add(both, labels);
+    g_ptr_array_add(both, labels);
+    dx_context context = { 0 };
+    dx_places places = { asks, both };
+    dx_scene scene = { l, &context, &places, TRUE, FALSE, NULL };
+    g_autoptr(GArray) clues = dx_clues_new();
+    dx_clues_parties(&scene, clues);
+    g_assert_cmpstr(best_of(clues, "seller_vat_id"), ==, "DE136695976");
+    g_assert_cmpstr(best_of(clues, "buyer_vat_id"), ==, "DE129273398");
+}
+
 static void test_papers(void)
 {
     static const struct {
@@ -174,6 +271,10 @@ static void test_papers(void)
           "30.05.2017" },
         { "a period is not due",
           "Invoice no. 7\nto be paid for the period until 30.05.2017", "due_date", NULL },
+        { "a version is no number", "Viewer of the e-invoice 1.7", "invoice_number",
+          NULL },
+        { "a sentence beside a number", "Please pay within 21 days of invoice      5737",
+          "invoice_number", NULL },
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("case: %s", cases[i].what);
@@ -181,6 +282,16 @@ static void test_papers(void)
         g_autoptr(GArray) clues = clues_of(l, dx_clues_papers);
         g_assert_cmpstr(best_of(clues, cases[i].ask), ==, cases[i].raw);
     }
+    /* the number of the paper that is corrected is not this one's */
+    g_autoptr(dx_layout) l = page_layout("Credit note   G-12\nRelated invoice   R-4711");
+    g_autoptr(GArray) clues = clues_of(l, dx_clues_papers);
+    gboolean is_found = FALSE;
+    for (guint i = 0; i < clues->len; i++) {
+        const dx_clue *c = &g_array_index(clues, dx_clue, i);
+        g_assert_true(strcmp(c->raw, "R-4711") != 0 || c->score < 0);
+        is_found |= strcmp(c->raw, "R-4711") == 0;
+    }
+    g_assert_true(is_found);
 }
 
 static void test_shop(void)
@@ -251,15 +362,23 @@ static void test_lines(void)
     g_assert_cmpint(dx_read_role("Verkäufer"), ==, DX_ROLE_SELLER);
     g_assert_cmpint(dx_read_role("Ship to"), ==, DX_ROLE_OTHER);
     g_assert_cmpint(dx_read_role("Towels Ltd"), ==, DX_ROLE_NONE);
+    g_assert_cmpint(dx_read_role("Tax representative:"), ==, DX_ROLE_OTHER);
+    g_assert_true(dx_is_fact("GLN: 4012345000009"));
+    g_assert_true(dx_could_be_name("Ann Moor"));
+    g_assert_false(dx_could_be_name("Nr: 04007"));
+    g_assert_false(dx_could_be_name("Bill to"));
+    g_assert_false(dx_could_be_name("- 12 -"));
 }
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/clues/places", test_places);
+    g_test_add_func("/clues/printed", test_printed);
     g_test_add_func("/clues/no_places", test_no_places);
     g_test_add_func("/clues/parties", test_parties);
     g_test_add_func("/clues/totals", test_totals);
+    g_test_add_func("/clues/tax_numbers", test_tax_numbers);
     g_test_add_func("/clues/papers", test_papers);
     g_test_add_func("/clues/shop", test_shop);
     g_test_add_func("/clues/tax_lines", test_tax_lines);

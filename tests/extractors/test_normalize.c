@@ -233,6 +233,10 @@ static void test_checksums(void)
     g_assert_cmpint(dx_vat_check("DE123456789"), ==, DX_VERDICT_CHECKSUM);
     g_assert_cmpint(dx_vat_check("DE12345678"), ==, DX_VERDICT_FORM);
     g_assert_cmpint(dx_vat_check("US123456789"), ==, DX_VERDICT_SKIP);
+    g_assert_cmpint(dx_vat_check("B07788585"), ==, DX_VERDICT_SKIP);
+    g_assert_true(dx_vat_is_bare("117223347"));
+    g_assert_false(dx_vat_is_bare("1172233"));
+    g_assert_false(dx_vat_is_bare("DE136695976"));
     g_assert_cmpint(dx_vat_check("ZZ123456789"), ==, DX_VERDICT_FORM);
 }
 
@@ -277,6 +281,7 @@ static void test_candidates(void)
         { DX_KIND_BIC, "IBAN DE89 3704 0044 0532 0130 00 BIC COBADEFFXXX", "COBADEFFXXX" },
         { V, "USt-IdNr.: DE136695976, Tel", "DE136695976" },
         { V, "VAT FR 40 303 265 045 FRANCE", "FR40303265045" },
+        { V, "VAT no 117 2233 47\nCIF B07788585\nGST M2-0425970-1", "117223347|B07788585|M204259701" },
         { DX_KIND_TIME, "14:30 Uhr", "14:30" },
         { P, "MwSt 19,0 % von", "19" },
         { C, "Alle Preise in EUR", "EUR" },
@@ -304,6 +309,11 @@ static void test_candidates(void)
             g_assert_null(memchr(cases[i].text + c->start, '\t', c->end - c->start));
         }
     }
+    /* neither accounts nor days, telephones, sums nor other codes are tax numbers */
+    static const char no_taxes[] = "IBAN DE89 3704 0044 0532 0130 00\n+44 8590 718548\n"
+                                   "2024-05-31\n1.234.567,89\nGFDRQ6PP0\nPO 12345";
+    g_autoptr(GArray) taxes = dx_find_candidates(V, no_taxes, strlen(no_taxes), NULL);
+    g_assert_cmpuint(taxes->len, ==, 0);
     g_autoptr(GArray) none = dx_find_candidates(A, "\xff 1.00", 6, NULL);
     g_assert_cmpuint(none->len, ==, 0);
 }
