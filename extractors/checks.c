@@ -18,7 +18,8 @@ typedef struct run {
     const json_t *schema, *values;
     json_t *results;
     int64_t today;
-    gboolean by_model;
+    gboolean is_read;  /* some of the values */
+    gboolean by_model; /* the one looked at */
 } run;
 
 static json_t *operand_json(dx_operand o)
@@ -278,6 +279,7 @@ static void walk(run *r, const json_t *schema, const json_t *value, const char *
 {
     if (depth > WALK_DEPTH_MAX || !json_is_object(schema))
         return;
+    const char *source = json_string_value(json_object_get(value, "source"));
     value = dx_values_get(value, "");
     const char *reference = json_string_value(json_object_get(schema, "$ref"));
     if (reference != NULL && g_str_has_prefix(reference, "#/$defs/")) {
@@ -319,6 +321,7 @@ static void walk(run *r, const json_t *schema, const json_t *value, const char *
     const char *text = json_string_value(value);
     if (kind == DX_KIND_NONE || text == NULL)
         return;
+    r->by_model = r->is_read && (source == NULL || strcmp(source, "vlm") == 0);
     if (kind == DX_KIND_DATE)
         check_date(r, path, text);
     else if (g_str_has_suffix(path, "payment.reference"))
@@ -367,7 +370,7 @@ json_t *dx_checks_run(const json_t *schema, const json_t *values,
         return NULL;
     json_t *results = json_array();
     run r = { schema, values, results, g_get_real_time() / G_USEC_PER_SEC / DAY_SECONDS,
-              opts != NULL && opts->is_read_by_model };
+              .is_read = opts != NULL && opts->is_read_by_model };
     if (opts != NULL && opts->today != NULL && !dx_date_to_days(opts->today, &r.today))
         g_assert_not_reached(); /* the caller's promise, not input */
     for (gsize i = 0; i < json_array_size(list); i++) {

@@ -36,8 +36,10 @@
 #define DX_CHECK_AHEAD_DAYS 731 /* from today; two years */
 
 typedef struct dx_check_opts {
-    const char *today;         /* YYYY-MM-DD; NULL means the clock (UTC) */
-    gboolean is_read_by_model; /* a wrong check digit is then an error, else a warning */
+    const char *today; /* YYYY-MM-DD; NULL means the clock (UTC) */
+    /* A wrong check digit is an error in a value that was read off a picture (source vlm, or
+     * none told), else a warning: papers with invented tax numbers are common. */
+    gboolean is_read_by_model;
 } dx_check_opts;
 
 /* Parse every x-check of a schema.  DX_SCHEMA, the text begins with the check's id. */

@@ -221,28 +221,56 @@ static gint by_worth(gconstpointer a, gconstpointer b)
     return x > y ? -1 : x < y;
 }
 
-json_t *dx_decide(GArray *options, const dx_leaf *l, json_t **parts)
+/* What the confidence of option `index` is made from.  The options are sorted. */
+static dx_grounds grounds_of(const GArray *options, guint index)
+{
+    const option *o = &g_array_index(options, option, index);
+    const option *other = index > 0          ? &g_array_index(options, option, 0)
+                          : options->len > 1 ? o + 1
+                                             : NULL;
+    double worth = worth_of(o), next = other != NULL ? MAX(worth_of(other), 0) : 0;
+    return (dx_grounds){ .worth = worth,
+                         .margin = CLAMP(worth - next, -DX_MARGIN_MAX, DX_MARGIN_MAX),
+                         .seen = o->seen,
+                         .label = o->label,
+                         .clue = o->clue,
+                         .answer = o->answer,
+                         .is_read = o->is_read,
+                         .is_stated = o->is_stated };
+}
+
+json_t *dx_option_leaf(GArray *options, const dx_leaf *l, guint index,
+                       dx_grounds *grounds, json_t **parts)
 {
     *parts = NULL;
-    g_array_sort(options, by_worth);
-    const option *best = options->len > 0 ? &g_array_index(options, option, 0) : NULL;
-    if (best == NULL || worth_of(best) < WORTH_LEAST)
-        return dx_null_leaf();
-    double most = worth_of(best), next = options->len > 1 ? worth_of(best + 1) : 0;
-    if (best->parts != NULL)
-        *parts = json_incref(best->parts);
-    double margin = MIN(most - MAX(next, 0), 4);
-    double confidence = 1 / (1 + exp(-(0.5 * (most - 2.5) + 0.6 * margin - 0.6)));
-    /* A value is right when it was chosen rightly and its print was read rightly. */
-    confidence *= best->seen;
-    gboolean is_alone = best->label == 0 && best->clue == 0;
-    if (is_alone && !l->is_required && confidence < ALONE_LEAST) {
-        g_clear_pointer(parts, json_decref);
-        return dx_null_leaf();
-    }
-    json_t *leaf = dx_leaf_new(best->page, best->is_read, best->value, best->raw,
-                               &best->box, CLAMP(confidence, 0.01, 0.99));
-    if (best->label == 0 && best->answer == 0 && !best->is_stated)
+    *grounds = (dx_grounds){ 0 };
+    if (index == 0)
+        g_array_sort(options, by_worth);
+    const option *o =
+        index < options->len ? &g_array_index(options, option, index) : NULL;
+    if (o == NULL || worth_of(o) < WORTH_LEAST)
+        return NULL;
+    *grounds = grounds_of(options, index);
+    if (o->parts != NULL)
+        *parts = json_incref(o->parts);
+    json_t *leaf = dx_leaf_new(o->page, o->is_read, o->value, o->raw, &o->box,
+                               dx_trust(grounds, l->kind, l->ask, 0));
+    if (o->label == 0 && o->answer == 0 && !o->is_stated)
         json_object_set_new(leaf, "source", json_string("derived"));
     return leaf;
+}
+
+json_t *dx_decide(GArray *options, const dx_leaf *l, dx_grounds *grounds, json_t **parts)
+{
+    json_t *leaf = dx_option_leaf(options, l, 0, grounds, parts);
+    if (leaf == NULL)
+        return dx_null_leaf();
+    gboolean is_alone = grounds->label == 0 && grounds->clue == 0;
+    if (!is_alone || l->is_required ||
+        dx_trust(grounds, l->kind, l->ask, 0) >= ALONE_LEAST)
+        return leaf;
+    json_decref(leaf);
+    g_clear_pointer(parts, json_decref);
+    *grounds = (dx_grounds){ 0 };
+    return dx_null_leaf();
 }

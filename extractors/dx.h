@@ -183,8 +183,9 @@ typedef struct dx_source {
 } dx_source;
 
 typedef struct dx_form_field {
-    char *name, *value;
-    gboolean is_choice;
+    char *name, *value; /* value: "" when empty; of a choice "checked" or "unchecked" */
+    char *hint;         /* "" when there is none */
+    gboolean is_choice; /* check box or radio button */
     uint32_t page_index;
     double x0, y0, x1, y1;
 } dx_form_field;
@@ -204,7 +205,8 @@ typedef struct dx_options {
     gboolean is_free;        /* no copy mask: values need not stand in the page's text */
     uint32_t tokens_max;     /* answer tokens of one question, default 1,024 */
     uint32_t pages_max;      /* pages looked at for fields, default 20 */
-    double review_below;     /* confidence that sends a document to review, default 0.5 */
+    double review_below;     /* confidence below which a value needs review, default: the
+                                schema's x-review-below */
     const char *const *labels; /* classes, NULL-terminated; NULL: the default list */
     /* Called between steps; may be NULL. */
     void (*progress)(void *user, const char *stage, uint32_t page, uint32_t pages);

@@ -204,27 +204,6 @@ dx_page *dx_page_open(dx_work *w, uint32_t index, GError **error)
 
 /* ---- the whole document ------------------------------------------------------------------------- */
 
-static gboolean needs_review(const dx_work *w, const json_t *checks)
-{
-    double limit = w->options->review_below > 0 ? w->options->review_below : 0.5;
-    gsize i;
-    json_t *check;
-    json_array_foreach((json_t *)checks, i, check)
-        if (g_strcmp0(json_string_value(json_object_get(check, "result")), "fail") == 0 &&
-            g_strcmp0(json_string_value(json_object_get(check, "severity")), "error") ==
-                0)
-            return TRUE;
-    for (guint k = 0; k < w->leaves->len; k++) {
-        const dx_leaf *l = &g_array_index(w->leaves, dx_leaf, k);
-        const json_t *value = dx_field_get(w->fields, l->path);
-        if (dx_is_null(value)
-                ? l->is_required
-                : json_number_value(json_object_get(value, "confidence")) < limit)
-            return TRUE;
-    }
-    return FALSE;
-}
-
 static gboolean ask_pages(dx_work *w, GError **error)
 {
     uint32_t most = w->options->pages_max > 0 ? w->options->pages_max : 20;
@@ -237,6 +216,8 @@ static gboolean ask_pages(dx_work *w, GError **error)
         g_autoptr(dx_page) p = dx_page_open(w, i, error);
         if (p == NULL)
             return FALSE;
+        if (!dx_form_page(w, p, error))
+            return FALSE;
         if (p->layout->word_count == 0)
             continue;
         dx_context_learn(&w->learnt, p->layout->text, p->layout->bytes);
@@ -246,7 +227,8 @@ static gboolean ask_pages(dx_work *w, GError **error)
         if (session == NULL || !dx_ask_fields(w, session, p, error))
             return FALSE;
         for (guint k = 0; k < w->lists->len; k++)
-            if (!dx_ask_list(w, session, p, g_ptr_array_index(w->lists, k), error))
+            if (!dx_form_takes(w, g_ptr_array_index(w->lists, k), p) &&
+                !dx_ask_list(w, session, p, g_ptr_array_index(w->lists, k), error))
                 return FALSE;
     }
     dx_decide_fields(w);
@@ -268,12 +250,19 @@ static json_t *envelope(dx_work *w, const dx_schema *schema, GError **error)
 {
     dx_tell(w->options, "checking", w->source->page_count, w->source->page_count);
     dx_derive_currency(w);
+    dx_derive_type(w);
     dx_check_opts opts = { .is_read_by_model = TRUE };
     json_t *checks = dx_checks_run(w->schema, w->fields, &opts, error);
     if (checks == NULL)
         return NULL;
-    const char *status = needs_review(w, checks) || w->is_truncated ? "review" : "ok";
-    return json_pack(
+    json_t *mended = dx_mend(w, checks);
+    if (mended != NULL) {
+        json_decref(checks);
+        checks = dx_checks_run(w->schema, w->fields, &opts, NULL);
+    }
+    dx_weigh_fields(w, checks);
+    const char *status = dx_needs_review(w, checks) || w->is_truncated ? "review" : "ok";
+    json_t *out = json_pack(
         "{s:s, s:s, s:O, s:o, s:s, s:b, s:{s:i, s:I, s:I, s:I, s:I, s:I}}", "schema",
         dx_schema_name(schema), "schema_version", dx_schema_version(schema), "fields",
         w->fields, "checks", checks, "status", status, "truncated", (int)w->is_truncated,
@@ -282,6 +271,9 @@ static json_t *envelope(dx_work *w, const dx_schema *schema, GError **error)
         "vision_ms", (json_int_t)(w->us_vision / 1000), "answer_ms",
         (json_int_t)(w->us_answer / 1000), "total_ms",
         (json_int_t)((g_get_monotonic_time() - w->us_open) / 1000));
+    if (mended != NULL)
+        json_object_set_new(out, "mended", mended);
+    return out;
 }
 
 json_t *dx_extract(dx_engine *engine, const dx_source *source, const dx_schema *schema,
@@ -296,6 +288,7 @@ json_t *dx_extract(dx_engine *engine, const dx_source *source, const dx_schema *
                   .lists = g_ptr_array_new_with_free_func(dx_list_free),
                   .fields = json_object(),
                   .heard = g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref),
+                  .grounds = g_array_new(FALSE, TRUE, sizeof(dx_grounds)),
                   .totals = dx_totals_new(),
                   .us_open = g_get_monotonic_time() };
     dx_collect(&w, w.schema, "", w.leaves, FALSE);
@@ -306,17 +299,19 @@ json_t *dx_extract(dx_engine *engine, const dx_source *source, const dx_schema *
     gboolean has_xml = is_invoice && options->text != DX_TEXT_NEVER && dx_take_xml(&w);
     for (guint i = 0; i < w.leaves->len; i++)
         g_ptr_array_add(w.heard, dx_options_new());
+    dx_form_open(&w);
     gboolean is_ok = has_xml || ask_pages(&w, error);
     json_t *result = NULL;
     if (is_ok) {
         fill_missing(&w);
-        dx_take_form(&w);
         result = envelope(&w, schema, error);
     }
     json_decref(w.fields);
     g_array_unref(w.leaves);
     g_array_unref(w.derived);
     g_ptr_array_unref(w.heard);
+    g_array_unref(w.grounds);
+    g_clear_pointer(&w.form, g_array_unref);
     dx_totals_free(w.totals);
     g_ptr_array_unref(w.lists);
     return result;

@@ -5,8 +5,12 @@
  *   leaves.c    what the schema asks, and where a value goes
  *   choices.c   which pieces of a page a leaf may be
  *   decide.c    one value out of labels, clues and the model's answer
+ *   trust.c     how likely the chosen value is right
+ *   mend.c      other values where a check failed
+ *   review.c    what the checks say of the values, and whether somebody should look
  *   fields.c    questions to the model, answers to envelope leaves
- *   sources.c   better sources than the page: XML, form fields, derived values
+ *   form.c      fields and tick boxes of a form
+ *   sources.c   better sources than the page: XML, derived values
  *   classify.c  the class of a document
  *
  * A dx_work lives as long as one call of dx_extract() and belongs to its thread.
@@ -20,6 +24,7 @@
 #include "layout.h"
 #include "normalize.h"
 #include "prompt.h"
+#include "trust.h"
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dx_session, dx_session_free)
 
@@ -64,6 +69,8 @@ typedef struct dx_work {
     GPtrArray *lists; /* of dx_list_leaf */
     json_t *fields;
     GPtrArray *heard; /* one GArray for each of `leaves`, see dx_hear() */
+    GArray *grounds;  /* of dx_grounds, one for each of `leaves` */
+    GArray *form;     /* of dx_form_field; NULL: not wanted, or none */
     dx_totals *totals;
     dx_context learnt;
     gboolean is_truncated;
@@ -121,7 +128,11 @@ void dx_hear_clues(GArray *options, const dx_work *w, const dx_page *p, const dx
                    const GArray *clues);
 /* The leaf of the envelope, null when nothing speaks loudly enough.  *parts gets the
  * parts of an address (the caller owns them) or NULL. */
-json_t *dx_decide(GArray *options, const dx_leaf *l, json_t **parts);
+json_t *dx_decide(GArray *options, const dx_leaf *l, dx_grounds *grounds, json_t **parts);
+/* The same for the option that is in place `index` by worth, 0 the best; NULL when there is
+ * none that is worth enough.  The first call is for 0. */
+json_t *dx_option_leaf(GArray *options, const dx_leaf *l, guint index,
+                       dx_grounds *grounds, json_t **parts);
 /* Value of `raw` for a leaf; FALSE when it does not read as its kind. */
 gboolean dx_leaf_value(const dx_work *w, const dx_leaf *l, const char *raw, char **value);
 json_t *dx_leaf_new(uint32_t page, gboolean is_read, const char *value, const char *raw,
@@ -135,11 +146,38 @@ void dx_decide_fields(dx_work *w);
 gboolean dx_ask_list(dx_work *w, dx_session *session, const dx_page *p,
                      dx_list_leaf *list, GError **error);
 
+/* The parts of an address go to the leaves beside it. */
+void dx_put_parts(dx_work *w, const dx_leaf *l, const json_t *leaf_json,
+                  const json_t *parts);
+
+/* ---- mend.c ---------------------------------------------------------------------- */
+
+/* Try other values where `checks` failed.  What was changed as [{field, from, to}], the
+ * caller owns it and runs the checks again; NULL when nothing was. */
+json_t *dx_mend(dx_work *w, const json_t *checks);
+
+/* ---- review.c -------------------------------------------------------------------- */
+
+/* The confidence of every value, now that the checks are known. */
+void dx_weigh_fields(dx_work *w, const json_t *checks);
+/* TRUE when somebody should look at the document. */
+gboolean dx_needs_review(const dx_work *w, const json_t *checks);
+
+/* ---- form.c ---------------------------------------------------------------------- */
+
+/* Fetch the fields of a PDF that can be filled in, for a schema with rows of label and
+ * value. */
+void dx_form_open(dx_work *w);
+/* TRUE when the rows of this list are not to be asked on this page. */
+gboolean dx_form_takes(const dx_work *w, const dx_list_leaf *list, const dx_page *p);
+/* Rows for the fields and tick boxes of a page. */
+gboolean dx_form_page(dx_work *w, const dx_page *p, GError **error);
+
 /* ---- sources.c ------------------------------------------------------------------- */
 
 /* TRUE when an e-invoice inside the file gave the fields. */
 gboolean dx_take_xml(dx_work *w);
-void dx_take_form(dx_work *w);
 void dx_derive_currency(dx_work *w);
+void dx_derive_type(dx_work *w);
 
 #endif

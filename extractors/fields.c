@@ -110,9 +110,8 @@ static void mark_derived(json_t *leaf)
     json_object_set_new(leaf, "source", json_string("derived"));
 }
 
-/* The parts of an address go to the leaves beside it. */
-static void put_parts(dx_work *w, const dx_leaf *l, const json_t *leaf_json,
-                      const json_t *parts)
+void dx_put_parts(dx_work *w, const dx_leaf *l, const json_t *leaf_json,
+                  const json_t *parts)
 {
     const char *dot = strrchr(l->path, '.');
     if (dot == NULL)
@@ -168,8 +167,10 @@ void dx_decide_fields(dx_work *w)
             dx_hear_clues(options, w, &p, l, clues);
         }
         json_t *parts;
-        dx_field_put(w->fields, l->path, dx_decide(options, l, &parts));
-        put_parts(w, l, dx_field_get(w->fields, l->path), parts);
+        dx_grounds grounds;
+        dx_field_put(w->fields, l->path, dx_decide(options, l, &grounds, &parts));
+        g_array_append_val(w->grounds, grounds);
+        dx_put_parts(w, l, dx_field_get(w->fields, l->path), parts);
         json_decref(parts);
     }
 }

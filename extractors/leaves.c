@@ -43,9 +43,14 @@ static gboolean has_type(const json_t *node, const char *type)
                              : is_listed(t, type);
 }
 
-/* Walk the properties; `depth` is bounded by the schema reader's own limit. */
-void dx_collect(dx_work *w, const json_t *node, const char *prefix, GArray *leaves,
-                gboolean is_row)
+typedef struct object { /* where the walk is */
+    gboolean is_row;
+    gboolean is_required; /* and every object around it */
+} object;
+
+/* Walk the properties; the depth is bounded by the schema reader's own limit. */
+static void collect(dx_work *w, const json_t *node, const char *prefix, GArray *leaves,
+                    object in)
 {
     const json_t *properties = json_object_get(node, "properties");
     const json_t *required = json_object_get(node, "required");
@@ -54,22 +59,23 @@ void dx_collect(dx_work *w, const json_t *node, const char *prefix, GArray *leav
     json_object_foreach((json_t *)properties, key, child) {
         g_autofree char *path =
             *prefix != '\0' ? g_strdup_printf("%s.%s", prefix, key) : g_strdup(key);
+        object inner = { in.is_row, in.is_required && is_listed(required, key) };
         if (has_type(child, "object")) {
-            dx_collect(w, child, path, leaves, is_row);
+            collect(w, child, path, leaves, inner);
         } else if (has_type(child, "array")) {
             const json_t *items = json_object_get(child, "items");
-            if (is_row || !has_type(items, "object"))
+            if (in.is_row || !has_type(items, "object"))
                 continue;
             if (json_integer_value(json_object_get(child, "maxItems")) == 1) {
                 /* a list of at most one row is asked with the single fields */
                 g_autofree char *row = g_strconcat(path, ".0", NULL);
-                dx_collect(w, items, row, leaves, TRUE);
+                collect(w, items, row, leaves, (object){ TRUE, FALSE });
                 continue;
             }
             dx_list_leaf *l = g_new0(dx_list_leaf, 1);
             l->path = g_strdup(path);
             l->leaves = dx_leaves_new();
-            dx_collect(w, items, "", l->leaves, TRUE);
+            collect(w, items, "", l->leaves, (object){ TRUE, TRUE });
             g_ptr_array_add(w->lists, l);
         } else {
             const char *ask = json_string_value(json_object_get(child, "x-ask"));
@@ -77,7 +83,7 @@ void dx_collect(dx_work *w, const json_t *node, const char *prefix, GArray *leav
             dx_leaf l = { .path = g_strdup(path),
                           .node = child,
                           .kind = DX_KIND_TEXT,
-                          .is_required = is_listed(required, key) };
+                          .is_required = inner.is_required };
             dx_kind known = kind != NULL ? dx_kind_from_name(kind) : DX_KIND_NONE;
             if (known != DX_KIND_NONE)
                 l.kind = known;
@@ -85,9 +91,18 @@ void dx_collect(dx_work *w, const json_t *node, const char *prefix, GArray *leav
                 l.kind = DX_KIND_ID;
             l.ask = ask != NULL ? ask : key;
             gboolean is_derived = json_is_true(json_object_get(child, "x-derived"));
-            g_array_append_val(is_derived && !is_row ? w->derived : leaves, l);
+            if (is_derived && in.is_row) /* other code fills it in (form.c) */
+                clear_leaf(&l);
+            else
+                g_array_append_val(is_derived ? w->derived : leaves, l);
         }
     }
+}
+
+void dx_collect(dx_work *w, const json_t *node, const char *prefix, GArray *leaves,
+                gboolean is_row)
+{
+    collect(w, node, prefix, leaves, (object){ is_row, TRUE });
 }
 
 static json_t *branch(json_t *root, const char *path, char **last)

@@ -1,5 +1,5 @@
 /*
- * sources.c - values from better sources than the page: e-invoices, form fields, other values.
+ * sources.c - values from better sources than the page: e-invoices, other values.
  */
 #include "extract.h"
 
@@ -7,6 +7,8 @@
 #include "einvoice.h"
 
 #include <string.h>
+
+#define UNTITLED 0.85 /* papers without a title that are plain invoices */
 
 static json_t *xml_leaf(const json_t *value)
 {
@@ -56,28 +58,6 @@ gboolean dx_take_xml(dx_work *w)
     return FALSE;
 }
 
-void dx_take_form(dx_work *w)
-{
-    json_t *fields = json_object_get(w->fields, "fields"),
-           *boxes = json_object_get(w->fields, "checkboxes");
-    if (w->source->fields == NULL || fields == NULL)
-        return;
-    g_autoptr(GArray) found = w->source->fields(w->source->user, NULL);
-    for (guint i = 0; found != NULL && i < found->len; i++) {
-        const dx_form_field *f = &g_array_index(found, dx_form_field, i);
-        json_t *label = json_pack("{s:s, s:s, s:s, s:f, s:i, s:n}", "value", f->name,
-                                  "raw", f->name, "source", "text", "confidence", 1.0,
-                                  "page", (int)f->page_index + 1, "bbox");
-        json_t *value =
-            json_pack("{s:s, s:s, s:s, s:f, s:i, s:[f, f, f, f]}", "value", f->value,
-                      "raw", f->value, "source", "text", "confidence", 1.0, "page",
-                      (int)f->page_index + 1, "bbox", f->x0, f->y0, f->x1, f->y1);
-        json_t *row = json_pack("{s:o, s:o}", "label", label,
-                                f->is_choice ? "state" : "value", value);
-        json_array_append_new(f->is_choice && boxes != NULL ? boxes : fields, row);
-    }
-}
-
 /* The currency that amounts are printed with, when it is not named elsewhere. */
 void dx_derive_currency(dx_work *w)
 {
@@ -102,4 +82,19 @@ void dx_derive_currency(dx_work *w)
         dx_field_put(w->fields, "currency", value);
         return;
     }
+}
+
+/* A paper with an invoice number whose title says nothing else is an invoice. */
+void dx_derive_type(dx_work *w)
+{
+    json_t *number = dx_field_get(w->fields, "invoice_number");
+    const json_t *type = json_object_get(w->fields, "document_type");
+    if (type == NULL || !dx_is_null(type) || number == NULL || dx_is_null(number))
+        return;
+    json_t *value = json_deep_copy(number);
+    json_object_set_new(value, "value", json_string("invoice"));
+    json_object_set_new(value, "raw", json_null());
+    json_object_set_new(value, "source", json_string("derived"));
+    json_object_set_new(value, "confidence", json_real(UNTITLED));
+    json_object_set_new(w->fields, "document_type", value);
 }

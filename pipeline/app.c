@@ -276,6 +276,7 @@ static void clear_form_field(gpointer data)
 {
     g_free(((dx_form_field *)data)->name);
     g_free(((dx_form_field *)data)->value);
+    g_free(((dx_form_field *)data)->hint);
 }
 
 static GArray *source_fields(void *user, GError **error)
@@ -292,6 +293,7 @@ static GArray *source_fields(void *user, GError **error)
         const dp_render_field *f = &g_array_index(from, dp_render_field, i);
         dx_form_field field = { .name = g_strdup(f->name),
                                 .value = g_strdup(f->value),
+                                .hint = g_strdup(f->hint),
                                 .is_choice = f->is_choice,
                                 .page_index = f->page_index,
                                 .x0 = f->x0,

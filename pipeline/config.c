@@ -52,8 +52,8 @@ static const char *const poll_words[] = { "auto", "yes", "no", NULL };
           .kind = DP_KIND_REAL,                                                          \
           .min = 0,                                                                      \
           .max = 1,                                                                      \
-          .fallback = "0.5",                                                             \
-          .help = "confidence below which a document needs review" },                    \
+          .fallback = "0",                                                               \
+          .help = "confidence below which a value needs review; 0: the schema's" },      \
     {                                                                                    \
         .key = "priority", .kind = DP_KIND_INT, .min = -1000, .max = 1000,               \
         .fallback = "0", .help = "higher goes first"                                     \
@@ -581,8 +581,7 @@ static void read_root(loader *l)
     dp_settings built_in = { .profile = (char *)"",
                              .schema = (char *)"auto",
                              .text = (char *)"auto",
-                             .pages_max = 20,
-                             .review_below = 0.5 };
+                             .pages_max = 20 };
     settle_settings(l, &c->defaults, &built_in, json_object_get(t, "defaults"),
                     "/defaults");
     const json_t *batch = json_object_get(t, "batch");

@@ -215,6 +215,15 @@ static char *field_value(PopplerFormField *field, gboolean *is_choice)
     }
 }
 
+/* A field that takes something written; one that is empty is told too. */
+static gboolean is_entry(PopplerFormField *field)
+{
+    PopplerFormFieldType type = poppler_form_field_get_field_type(field);
+    return type == POPPLER_FORM_FIELD_CHOICE ||
+           (type == POPPLER_FORM_FIELD_TEXT &&
+            !poppler_form_field_text_is_password(field));
+}
+
 /* A rectangle of the unrotated crop box on the page turned by quarters clockwise,
  * origin top left.  width and height are those after the turn. */
 static PopplerRectangle turn(PopplerRectangle r, int quarters, double width,
@@ -281,8 +290,10 @@ static gboolean add_field(PopplerFormFieldMapping *m, int quarters, double width
     gboolean is_choice;
     g_autofree char *raw = field_value(m->field, &is_choice);
     g_autofree char *value = clean(raw, DP_WORD_BYTES_MAX);
-    if (*value == '\0')
+    if (*value == '\0' && !is_entry(m->field))
         return FALSE;
+    g_autofree char *raw_hint = poppler_form_field_get_alternate_ui_name(m->field);
+    g_autofree char *hint = clean(raw_hint, DP_NAME_BYTES_MAX);
     g_autofree char *raw_name = poppler_form_field_get_name(m->field);
     g_autofree char *name = clean(raw_name, DP_NAME_BYTES_MAX);
     PopplerRectangle r = turn(m->area, quarters, width, height);
@@ -291,10 +302,12 @@ static gboolean add_field(PopplerFormFieldMapping *m, int quarters, double width
     dp_put32(head + 4, (uint32_t)strlen(value));
     dp_put32(head + 8, is_choice ? 1 : 0);
     dp_put32(head + 12, page_index);
-    put_box(head + 16, box_of(&r, width, height));
+    dp_put32(head + 16, (uint32_t)strlen(hint));
+    put_box(head + 20, box_of(&r, width, height));
     g_byte_array_append(records, head, sizeof head);
     g_byte_array_append(records, (const uint8_t *)name, (guint)strlen(name));
     g_byte_array_append(records, (const uint8_t *)value, (guint)strlen(value));
+    g_byte_array_append(records, (const uint8_t *)hint, (guint)strlen(hint));
     return TRUE;
 }
 
@@ -314,7 +327,7 @@ static gboolean add_page_fields(dp_pdf *pdf, uint32_t page_index, GByteArray *re
     poppler_page_free_form_field_mapping(list);
     if (*count > DP_FIELDS_MAX) {
         g_set_error(error, DP_RENDER_ERROR, DP_RENDER_LIMIT,
-                    "page %u: more than %u filled form fields, the limit", page_index + 1,
+                    "page %u: more than %u form fields, the limit", page_index + 1,
                     DP_FIELDS_MAX);
         return FALSE;
     }

@@ -82,7 +82,7 @@ typedef struct dp_document_info {
     const char *mime;
     uint32_t page_count;
     uint32_t attachment_count;
-    uint32_t field_count;  /* AcroForm fields with a value */
+    uint32_t field_count;  /* AcroForm fields */
     gboolean is_encrypted; /* a password or the empty one opened it */
     uint64_t bytes;
     char sha256[65]; /* of the file's bytes, lower-case hex */
@@ -134,9 +134,10 @@ GArray *dp_document_text(dp_document *document, uint32_t page_index, GError **er
 GBytes *dp_document_attachment(dp_document *document, uint32_t index, char **name,
                                GError **error);
 
-/* A filled form field of a PDF. */
+/* A form field of a PDF: an entry, filled or empty, a check box or a radio button. */
 typedef struct dp_render_field {
     char *name, *value; /* check boxes and radio buttons: "checked" or "unchecked" */
+    char *hint;         /* what it shows under the pointer; often empty */
     gboolean is_choice; /* check box or radio button */
     uint32_t page_index;
     double x0, y0, x1, y1; /* fractions of the page */

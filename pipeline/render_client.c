@@ -810,11 +810,18 @@ static gboolean read_word(cursor *c, dp_render_word *word)
     return word->text != NULL;
 }
 
+static void clear_field(gpointer field)
+{
+    g_free(((dp_render_field *)field)->name);
+    g_free(((dp_render_field *)field)->value);
+    g_free(((dp_render_field *)field)->hint);
+}
+
 static gboolean read_field(cursor *c, uint32_t pages, dp_render_field *field)
 {
     const uint8_t *head = take(c, DP_FIELD_RECORD_BYTES);
     double box[4];
-    if (head == NULL || !read_box(head + 16, box) || dp_get32(head + 8) > 1 ||
+    if (head == NULL || !read_box(head + 20, box) || dp_get32(head + 8) > 1 ||
         dp_get32(head + 12) >= pages)
         return FALSE;
     *field = (dp_render_field){ .is_choice = dp_get32(head + 8) == 1,
@@ -825,22 +832,16 @@ static gboolean read_field(cursor *c, uint32_t pages, dp_render_field *field)
                                 .y1 = box[3] };
     field->name = take_text(c, dp_get32(head), DP_NAME_BYTES_MAX);
     field->value = take_text(c, dp_get32(head + 4), DP_WORD_BYTES_MAX);
-    if (field->name != NULL && field->value != NULL)
+    field->hint = take_text(c, dp_get32(head + 16), DP_NAME_BYTES_MAX);
+    if (field->name != NULL && field->value != NULL && field->hint != NULL)
         return TRUE;
-    g_free(field->name);
-    g_free(field->value);
+    clear_field(field);
     return FALSE;
 }
 
 static void clear_word(gpointer word)
 {
     g_free(((dp_render_word *)word)->text);
-}
-
-static void clear_field(gpointer field)
-{
-    g_free(((dp_render_field *)field)->name);
-    g_free(((dp_render_field *)field)->value);
 }
 
 GArray *dp_document_text(dp_document *d, uint32_t page_index, GError **error)

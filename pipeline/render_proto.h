@@ -23,7 +23,7 @@
 #define DP_PROTO_LIMITS        8u
 
 #define DP_PASSWORDS_MAX     64u         /* per document */
-#define DP_FIELDS_MAX        20000u      /* filled form fields per document */
+#define DP_FIELDS_MAX        20000u      /* form fields per document */
 #define DP_ATTACHMENTS_MAX   1000u       /* embedded files per document */
 #define DP_NAME_BYTES_MAX    1024u       /* of an attachment or field name */
 #define DP_RECORDS_BYTES_MAX (64u << 20) /* text of one page, fields of a document */
@@ -66,8 +66,9 @@ _Static_assert(DP_REP_BYTES == 288, "the reply header is part of the protocol");
 
 /* Record of a word: text_bytes, four box values, font size, text. */
 #define DP_WORD_RECORD_BYTES (4u + 5u * 8u)
-/* Record of a field: name_bytes, value_bytes, is_choice, page, four box values. */
-#define DP_FIELD_RECORD_BYTES (4u * 4u + 4u * 8u)
+/* Record of a field: name_bytes, value_bytes, is_choice, page, hint_bytes, four box values;
+ * then name, value, hint. */
+#define DP_FIELD_RECORD_BYTES (5u * 4u + 4u * 8u)
 
 static inline void dp_put32(uint8_t *at, uint32_t value)
 {

@@ -1,0 +1,45 @@
+/*
+ * trust.h - how likely a value is right, from what it was chosen by.
+ *
+ *   dx_grounds  what decide.c knew about the value that it chose; plain data
+ *   dx_trust    its probability: a logistic function of the grounds, of how the document's
+ *               checks went that read the field, and of the kind of value
+ *
+ * The weights (trust.inc) are fitted by tests/bench/trust.py on papers that
+ * model/training/trials.py draws, as PDF with a text layer and as scans, and on nothing
+ * else.  A confidence of 0.9 is to be right nine times in ten.
+ */
+#ifndef DX_TRUST_H
+#define DX_TRUST_H
+
+#include "normalize.h"
+
+#include <jansson.h>
+
+typedef struct dx_grounds {
+    double worth;  /* all that spoke for the value, in logits; 0: nothing did */
+    double margin; /* ahead of the next value, at most DX_MARGIN_MAX */
+    double seen;   /* how surely its print was read; 1 for a text layer */
+    double label, clue, answer;
+    gboolean is_read;   /* off the picture */
+    gboolean is_stated; /* some print says it, it does not only follow */
+} dx_grounds;
+
+#define DX_MARGIN_MAX 4.0
+
+typedef enum dx_check_mark { /* bits: what checks that read the field said */
+                             DX_CHECK_PROVED = 1, /* arithmetic came out */
+                             DX_CHECK_FAILED = 2, /* one of severity error */
+} dx_check_mark;
+
+/* What `checks` (of dx_checks_run) say about the field at `path`: dx_check_mark bits. */
+unsigned dx_check_marks(const json_t *checks, const char *path);
+/* TRUE when `check` (one of these) reads the field at `path`. */
+gboolean dx_check_reads(const json_t *check, const char *path);
+/* 0.01 to 0.99. */
+double dx_trust(const dx_grounds *grounds, dx_kind kind, const char *ask, unsigned marks);
+/* The same as a table for the fit: {"margin": 3.2, "unseen": 0.1, ...}; the caller owns it. */
+json_t *dx_trust_table(const dx_grounds *grounds, dx_kind kind, const char *ask,
+                       unsigned marks);
+
+#endif
