@@ -33,6 +33,9 @@
 #define FLOOR         0.02f /* likelihood of a slip */
 #define PITCH_LEAST   0.65f /* of the expected distance */
 #define PITCH_COST    10.0f
+#define SHARED_LEAST  0.04f /* probability of each of two classes that share an anchor */
+#define SHARED_NEAR   0.75f /* anchors: those that a character has for its own */
+#define SHARED_NAMED  0.6f
 #define STATE_ANCHORS 2 /* to either side of its own */
 #define STATES_MOST   6 /* of one anchor */
 #define KINDS_MOST    (4 * VL_REPORT_TOP)
@@ -474,6 +477,25 @@ static int compare_states(const void *a, const void *b)
     return (x->kind > y->kind) - (x->kind < y->kind);
 }
 
+/* An anchor about as far from one character as from the next halves its answer between
+ * the two, and names a place between theirs.  Cost of a column that is nearest to `near`
+ * and has `far` on its other side. */
+static float shared_cost(const merging *m, uint32_t column, float middle,
+                         const state *near, const state *far)
+{
+    const cell *c = &m->cells[column];
+    float cost = anchor_cost(m, near, column);
+    if (!c->is_seen || near->kind == far->kind ||
+        fabsf(middle - near->x) < SHARED_NEAR * m->anchors->wide)
+        return cost;
+    float named = kind_prob(&c->said, near->kind), other = kind_prob(&c->said, far->kind);
+    float left = fminf(near->x, far->x), right = fmaxf(near->x, far->x);
+    if (fminf(named, other) < SHARED_LEAST || c->said.x < left - 1 ||
+        c->said.x > right + 1)
+        return cost;
+    return fminf(cost, -logf(SHARED_NAMED * (named + other) + FLOOR));
+}
+
 /* Cost of the anchors whose middles lie behind `a` and not behind `b`. */
 static float between(const merging *m, const track *t, const state *a, const state *b)
 {
@@ -482,7 +504,8 @@ static float between(const merging *m, const track *t, const state *a, const sta
         float middle = wide * ((float)(t->first + column) + 0.5f);
         if (middle <= a->x || middle > b->x)
             continue;
-        cost += anchor_cost(m, middle - a->x <= b->x - middle ? a : b, column);
+        bool is_left = middle - a->x <= b->x - middle;
+        cost += shared_cost(m, column, middle, is_left ? a : b, is_left ? b : a);
     }
     return cost;
 }

@@ -204,6 +204,61 @@ static void test_squeezed(void)
     g_free(got);
 }
 
+/* An anchor four to six pixels from two characters gives part of its answer to either, and
+ * a place between: the likelier of them is not there twice. */
+static void test_shared(void)
+{
+    static const char text[] = "58.00, 12.32, all liable titles, ttii 5.89 ll 1100.31";
+    uint32_t shared = 0;
+    for (int step = 0; step < 20; step++) {
+        float height = 12 + 0.25f * (float)step, start = 8 + 0.4f * (float)step,
+              x = start;
+        struct {
+            float x;
+            char c;
+        } set[sizeof text];
+        size_t count = 0;
+        clear();
+        say_line(text, start, 40, height, 0, 0.2f);
+        for (const char *c = text; *c != '\0'; c++) {
+            float advance = *c == ' ' ? 0.4f * height : advance_of(*c, height);
+            x += advance / 2;
+            if (*c != ' ') {
+                set[count].x = x;
+                set[count++].c = *c;
+            }
+            x += advance / 2;
+        }
+        for (size_t i = 0; i + 1 < count; i++)
+            for (uint32_t j = 0; j < COLUMNS; j++) {
+                float middle = WIDE * ((float)j + 0.5f), to = middle - set[i].x,
+                      from = set[i + 1].x - middle;
+                if (to < 4 || to >= 6.5f || from < 4 || from >= 6.5f ||
+                    set[i].c == set[i + 1].c)
+                    continue;
+                bool is_left = to < from;
+                char near = is_left ? set[i].c : set[i + 1].c,
+                     far = is_left ? set[i + 1].c : set[i].c;
+                reports[2 * COLUMNS + j] =
+                    (vl_report){ .none = 0.01f,
+                                 .prob = { 0.78f, 0.2f },
+                                 .kind = { kind_of(near), kind_of(far) },
+                                 .x = middle + (is_left ? -0.7f : 0.7f),
+                                 .y = 40,
+                                 .height = height,
+                                 .gap = -3 };
+                shared++;
+            }
+        char *got = merge();
+        char **words = g_strsplit(text, " ", -1), *want = g_strjoinv("", words);
+        g_assert_cmpstr(got, ==, want);
+        g_strfreev(words);
+        g_free(want);
+        g_free(got);
+    }
+    g_assert_cmpuint(shared, >, 50);
+}
+
 /* Lines a little more than a patch apart: a row that two of them reach names letters of
  * both, at heights between them.  Few letters go astray. */
 static void test_mixed(void)
@@ -291,6 +346,7 @@ int main(int argc, char **argv)
     g_test_add_func("/merge/lines", test_lines);
     g_test_add_func("/merge/recall", test_recall);
     g_test_add_func("/merge/squeezed", test_squeezed);
+    g_test_add_func("/merge/shared", test_shared);
     g_test_add_func("/merge/mixed", test_mixed);
     g_test_add_func("/merge/noise", test_noise);
     return g_test_run();
