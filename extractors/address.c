@@ -64,18 +64,20 @@ gboolean dx_has_legal_form(const char *text)
 gboolean dx_is_street(const char *text)
 {
     static const char *const words[] = {
-        "street",    "st.",       "road",     "rd",      "avenue",  "ave",      "lane",
-        "drive",     "boulevard", "blvd",     "suite",   "floor",   "block",    "unit",
-        "lot",       "po box",    "p.o. box", "p.o box", "box",     "postfach", "park",
-        "no.",       "no",        "weg",      "platz",   "gasse",   "allee",    "strasse",
-        "str.",      "rue",       "avenue",   "place",   "chemin",  "quai",     "calle",
-        "avda",      "avenida",   "plaza",    "paseo",   "via",     "viale",    "piazza",
-        "corso",     "rua",       "travessa", "largo",   "ul.",     "ulica",    "al.",
-        "os.",       "ulice",     "namesti",  "jalan",   "jln",     "lorong",   "taman",
-        "tmn",       "bandar",    "seksyen",  "batu",    "kampung", "kg.",      "lebuh",
-        "persiaran", "plaza",     "mall",     "medan",   "pusat",   "kawasan",  "wisma",
-        "menara",    "bangunan",  "straat",   "laan",    "plein",   "tingkat",  "bukit",
-        "level",     NULL
+        "street",    "st.",       "road",      "rd",       "avenue",   "ave",
+        "lane",      "drive",     "boulevard", "blvd",     "suite",    "floor",
+        "block",     "unit",      "lot",       "po box",   "p.o. box", "p.o box",
+        "box",       "postfach",  "park",      "no.",      "no",       "weg",
+        "platz",     "gasse",     "allee",     "strasse",  "str.",     "rue",
+        "autoroute", "route",     "bd",        "quartier", "avenue",   "place",
+        "chemin",    "quai",      "calle",     "avda",     "avenida",  "plaza",
+        "paseo",     "via",       "viale",     "piazza",   "corso",    "rua",
+        "travessa",  "largo",     "ul.",       "ulica",    "al.",      "os.",
+        "ulice",     "namesti",   "jalan",     "jln",      "lorong",   "taman",
+        "tmn",       "bandar",    "seksyen",   "batu",     "kampung",  "kg.",
+        "lebuh",     "persiaran", "plaza",     "mall",     "medan",    "pusat",
+        "kawasan",   "wisma",     "menara",    "bangunan", "straat",   "laan",
+        "plein",     "tingkat",   "bukit",     "level",    NULL
     };
     static const char *const ends[] = { "strasse", "straße", "str.", "weg",  "platz",
                                         "gasse",   "allee",  "ring", "damm", "straat",

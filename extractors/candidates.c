@@ -41,6 +41,8 @@ static const struct {
     { DX_KIND_PERCENT, 1.0, LEFT "[-−]?\\d{1,3}(?:[.,]\\d{1,4})? ?%" },
     { DX_KIND_PERCENT, 0.4, LEFT "\\d{1,3}(?:[.,]\\d{1,4})?" RIGHT },
     { DX_KIND_DATE, 1.0, "(?<![\\d./-])\\d{1,4}([./-]) ?\\d{1,2}\\1 ?(?:\\d{4}|\\d{1,2})(?!\\d)" },
+    /* a separator that a poor print shows twice */
+    { DX_KIND_DATE, 0.7, "(?<![\\d./-])\\d{1,4}([./-])\\1?\\d{1,2}\\1{1,2}(?:\\d{4}|\\d{2})(?!\\d)" },
     { DX_KIND_DATE, 1.0, "(?<![\\d./-])\\d{1,2}(?:\\.|st|nd|rd|th|er|º)?[ /.-]{0,2}(?:of |de |den )?" NAME
       "\\.?,?[ /.-]?(?:de |of |del )?(?:\\d{4}|['’]?\\d{2})(?!\\d)" },
     { DX_KIND_DATE, 1.0, "(?<!\\p{L})" NAME "\\.? ?\\d{1,2}(?:st|nd|rd|th)? ?,? ?\\d{4}(?!\\d)" },

@@ -24,8 +24,11 @@
 #define SUM_LABEL      1.5  /* a label of the schema right beside */
 #define SUM_ZERO       -2.0 /* a gross of nothing */
 #define SUM_CASH       5.0  /* cash - total = change */
-#define SUM_ROUNDED    3.0  /* total before + rounding = total */
+#define SUM_CASH_NEAR  2.0  /* but for a cent */
+#define SUM_ROUNDED    4.0  /* total before + rounding = total */
 #define SUM_PAID       4.0  /* gross - paid = due */
+#define SUM_DOUBLED    -1.0 /* a decimal sign read twice */
+#define SUM_EXACT      1.5  /* just that was paid */
 
 typedef enum role { NET, TAX, GROSS, DUE, CASH, CHANGE, ROLES } role;
 
@@ -39,6 +42,7 @@ typedef struct item {
     dx_box box;
     double lean[ROLES];
     gboolean is_named, is_rounding, is_paid;
+    guint rounded; /* index + 1 of the sum after rounding */
 } item;
 
 struct dx_totals {
@@ -341,6 +345,27 @@ static const struct {
     { "nazpet", W_CHANGE },
 };
 
+/* Words of sums with one letter misread, for their own bits. */
+static int nearly(const char *word)
+{
+    static const struct {
+        const char *word;
+        int bits;
+    } sums[] = { { "total", W_SUM },
+                 { "subtotal", W_NET | W_SUB },
+                 { "rounding", W_OTHER | W_ROUND },
+                 { "change", W_CHANGE } };
+    gsize n = strlen(word);
+    for (gsize i = 0; i < G_N_ELEMENTS(sums); i++) {
+        guint wrong = 0;
+        for (gsize k = 0; k < n && strlen(sums[i].word) == n; k++)
+            wrong += word[k] != sums[i].word[k];
+        if (strlen(sums[i].word) == n && wrong == 1)
+            return sums[i].bits;
+    }
+    return 0;
+}
+
 static int bits_of(const char *label)
 {
     g_autofree char *folded = dx_fold(label, strlen(label));
@@ -352,6 +377,9 @@ static int bits_of(const char *label)
     for (gsize i = 0; i < G_N_ELEMENTS(words); i++)
         if (strstr(t->str, words[i].part) != NULL)
             bits |= words[i].bits;
+    g_auto(GStrv) parts = g_strsplit(t->str, " ", -1);
+    for (char **part = parts; *part != NULL; part++)
+        bits |= nearly(*part);
     g_string_free(t, TRUE);
     return bits;
 }
@@ -368,6 +396,8 @@ static void lean_by_words(item *it, int b, double weight)
         b |= W_NET;
     if ((b & W_SUM) && (b & W_GROSS))
         b &= ~W_NET;
+    if ((b & W_SUM) && (b & W_ROUND) && !it->is_rounding) /* "total after rounding" */
+        b = (b & ~(W_OTHER | W_ROUND)) | W_GROSS;
     double other = (b & W_OTHER) ? -3.0 : 0, paid = (b & (W_CASH | W_CHANGE)) ? -1.5 : 0;
     double lean[ROLES] = {
         [NET] = ((b & W_NET) ? 2.5 : 0) + ((b & W_SUM) ? 0.3 : 0) -
@@ -403,6 +433,18 @@ static gboolean has_letters(const char *text)
     return count >= 2;
 }
 
+/* "EUR", "RM": stands between a label and its amount. */
+static gboolean is_currency(const char *text)
+{
+    static const char *const marks[] = { "rm", "rp", "dh", "kc", "zl",  "ft",
+                                         "kr", "sr", "fr", "rs", "lei", NULL };
+    g_autofree char *folded = dx_fold(text, strlen(text));
+    gsize n = strlen(folded);
+    while (n > 0 && (g_ascii_ispunct(folded[n - 1]) || folded[n - 1] == ' '))
+        folded[--n] = '\0';
+    return dx_currency_known(text) || g_strv_contains(marks, folded);
+}
+
 /* The words that name an amount: before it in its cell, else the nearest cell to its left
  * that has letters, unless another amount stands between. */
 static char *label_left(const dx_layout *l, const item *it, const GArray *all,
@@ -419,9 +461,31 @@ static char *label_left(const dx_layout *l, const item *it, const GArray *all,
     g_autofree char *text = g_strndup(l->text + from, it->start - from);
     g_auto(GStrv) cells = g_strsplit(text, "\t", -1);
     for (guint i = g_strv_length(cells); i > 0; i--)
-        if (has_letters(cells[i - 1]) && !dx_currency_known(g_strstrip(cells[i - 1])))
+        if (has_letters(cells[i - 1]) && !is_currency(g_strstrip(cells[i - 1])))
             return g_strdup(cells[i - 1]);
     return NULL;
+}
+
+/* A row of a scan that is not quite level falls in two: the words to the left that stand
+ * half at the same height. */
+static char *label_beside(const dx_layout *l, const item *it)
+{
+    const dx_cell *best = NULL;
+    double most = 0.3;
+    for (guint i = 0; i < l->cells->len; i++) {
+        const dx_cell *c = &g_array_index(l->cells, dx_cell, i);
+        double shared = MIN(c->box.y1, it->box.y1) - MAX(c->box.y0, it->box.y0),
+               em = MIN(c->box.y1 - c->box.y0, it->box.y1 - it->box.y0);
+        if (c->box.x1 > it->box.x0 || shared < most * em)
+            continue;
+        g_autofree char *text = g_strndup(l->text + c->start, c->end - c->start);
+        if (!has_letters(text) || is_currency(g_strstrip(text)))
+            continue;
+        most = shared / em;
+        best = c;
+    }
+    return best != NULL ? g_strndup(l->text + best->start, best->end - best->start)
+                        : NULL;
 }
 
 static char *label_above(const dx_layout *l, const item *it)
@@ -486,6 +550,15 @@ static GArray *find_items(const dx_scene *s, uint32_t page)
     return items;
 }
 
+/* "52..80": a poor print, its figures are as doubtful */
+static gboolean is_doubled(const char *raw)
+{
+    for (const char *c = raw; *c != '\0'; c++)
+        if (strchr(".,", c[0]) != NULL && c[1] != '\0' && strchr(".,", c[1]) != NULL)
+            return TRUE;
+    return FALSE;
+}
+
 static void name_items(const dx_scene *s, GArray *items)
 {
     static const char *const asks[ROLES][2] = {
@@ -495,6 +568,8 @@ static void name_items(const dx_scene *s, GArray *items)
     for (guint i = 0; i < items->len; i++) {
         item *it = &g_array_index(items, item, i);
         g_autofree char *left = label_left(s->layout, it, items, i);
+        if (left == NULL && s->is_read)
+            left = label_beside(s->layout, it);
         g_autofree char *above = left == NULL ? label_above(s->layout, it) : NULL;
         int bits = left != NULL ? bits_of(left) : above != NULL ? bits_of(above) : 0;
         it->is_rounding = (bits & W_ROUND) != 0 && ABS(it->micro) <= 90000;
@@ -509,6 +584,9 @@ static void name_items(const dx_scene *s, GArray *items)
                 it->lean[r] +=
                     SUM_LABEL * dx_mark_score(s, asks[r][k], it->start, it->end);
         it->lean[GROSS] += it->micro == 0 ? SUM_ZERO : 0;
+        if (is_doubled(it->raw))
+            for (guint r = 0; r < ROLES; r++)
+                it->lean[r] += SUM_DOUBLED;
         it->lean[GROSS] += SUM_LOW * (it->box.y0 + it->page - 1);
     }
 }
@@ -577,8 +655,8 @@ static double worth(const GArray *items, const GArray *rates, const set *c)
             score += SUM_CONTRADICT;
         if (tax > 0 && near(net + tax, gross) && is_printed_rate(rates, net, tax))
             score += SUM_RATE;
-        if (ABS(tax) * 10 > ABS(net) * 4)
-            score -= 2;
+        if (ABS(tax) * 10 > ABS(net) * 4) /* no country takes that much */
+            score -= 6;
     } else if (c->net != NULL && net < gross && is_tax_run(items, gross - net)) {
         score += SUM_ADDS_UP;
     } else if (c->net != NULL) {
@@ -659,8 +737,10 @@ static void use_rounding(GArray *items)
                 item *to = &g_array_index(items, item, b);
                 gboolean is_it = from->micro + by->micro == to->micro ||
                                  from->micro - by->micro == to->micro;
-                if (is_it && a != r && b != r && b > a && to->lean[GROSS] > 0.5)
-                    to->lean[GROSS] += SUM_ROUNDED;
+                if (!is_it || a == r || b == r || b <= a || to->lean[GROSS] <= 0.5)
+                    continue;
+                to->lean[GROSS] += SUM_ROUNDED;
+                g_array_index(items, item, a).rounded = b + 1;
             }
         }
     }
@@ -671,15 +751,23 @@ static void use_cash(GArray *items)
 {
     for (guint c = 0; c < items->len; c++) {
         const item *cash = &g_array_index(items, item, c);
+        for (guint t = 0; cash->lean[CASH] > 1 && t < c; t++) {
+            item *total = &g_array_index(items, item, t);
+            if (total->micro == cash->micro && total->micro > 0 && total->lean[GROSS] > 0)
+                total->lean[GROSS] += SUM_EXACT;
+        }
         for (guint h = 0; cash->lean[CASH] > 1 && h < items->len; h++) {
             const item *change = &g_array_index(items, item, h);
             if (h == c || change->lean[CHANGE] <= 1)
                 continue;
             for (guint t = 0; t < items->len; t++) {
                 item *total = &g_array_index(items, item, t);
-                if (t != c && t != h && near(cash->micro - change->micro, total->micro) &&
-                    total->micro > 0)
+                if (t == c || t == h || total->micro <= 0)
+                    continue;
+                if (cash->micro - change->micro == total->micro)
                     total->lean[GROSS] += SUM_CASH;
+                else if (near(cash->micro - change->micro, total->micro))
+                    total->lean[GROSS] += SUM_CASH_NEAR;
             }
         }
     }
@@ -738,7 +826,14 @@ static void add_clues(GArray *items, const set *best, GArray *clues)
     for (guint k = 0; k < 2; k++) {
         if (best->net != NULL)
             add_item(clues, nets[k], best->net, 1 + best->net->lean[NET] + sure);
-        add_item(clues, sums[k], best->gross, 1 + best->gross->lean[GROSS] + sure);
+        /* on a receipt the total is what was paid, after rounding */
+        const item *sum = best->gross;
+        for (guint i = 0; k == 1 && i < items->len; i++) {
+            const item *it = &g_array_index(items, item, i);
+            if (it->micro == best->gross->micro && it->rounded > 0)
+                sum = &g_array_index(items, item, it->rounded - 1);
+        }
+        add_item(clues, sums[k], sum, 1 + sum->lean[GROSS] + sure);
     }
     if (best->tax != NULL)
         add_item(clues, "tax_total", best->tax, 1 + best->tax->lean[TAX] + sure);

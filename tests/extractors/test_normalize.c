@@ -277,6 +277,7 @@ static void test_candidates(void)
         { A, "-12,50 EUR (3.10)", "-12.50|-3.10" },
         { D, "Date: 31.05.2024, due 14 June 2024\n31. Mai 2024", "2024-05-31|2024-06-14" },
         { D, "May 5, 2024 and 2024-01-02", "2024-05-05|2024-01-02" },
+        { D, "12//10/2017", "2017-10-12" },
         { DX_KIND_IBAN, "IBAN DE89 3704 0044 0532 0130 00 BIC COBADEFFXXX", "DE89370400440532013000" },
         { DX_KIND_BIC, "IBAN DE89 3704 0044 0532 0130 00 BIC COBADEFFXXX", "COBADEFFXXX" },
         { V, "USt-IdNr.: DE136695976, Tel", "DE136695976" },
