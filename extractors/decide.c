@@ -230,7 +230,7 @@ static dx_grounds grounds_of(const GArray *options, guint index)
                                              : NULL;
     double worth = worth_of(o), next = other != NULL ? MAX(worth_of(other), 0) : 0;
     return (dx_grounds){ .worth = worth,
-                         .margin = CLAMP(worth - next, -DX_MARGIN_MAX, DX_MARGIN_MAX),
+                         .margin = CLAMP(worth - next, -DX_MARGIN_TOP, DX_MARGIN_TOP),
                          .seen = o->seen,
                          .label = o->label,
                          .clue = o->clue,

@@ -9,7 +9,7 @@
 /* What the function sees.  The order is that of trust.inc. */
 typedef enum trait {
     TRAIT_ONE,     /* 1 */
-    TRAIT_MARGIN,  /* up to DX_MARGIN_MAX */
+    TRAIT_MARGIN,  /* up to DX_MARGIN_TOP */
     TRAIT_LABEL,   /* worth of the label */
     TRAIT_ANSWER,  /* worth of the decoder's answer */
     TRAIT_ALONE,   /* the decoder's answer is all there is */
@@ -77,7 +77,7 @@ static void traits_of(const dx_grounds *g, dx_kind kind, const char *ask, unsign
                       double x[TRAIT_COUNT])
 {
     memset(x, 0, TRAIT_COUNT * sizeof(*x));
-    x[TRAIT_MARGIN] = CLAMP(g->margin, 0, DX_MARGIN_MAX);
+    x[TRAIT_MARGIN] = CLAMP(g->margin, 0, DX_MARGIN_TOP);
     x[TRAIT_LABEL] = g->label;
     x[TRAIT_ANSWER] = g->answer;
     x[TRAIT_ALONE] = g->label == 0 && g->clue == 0;

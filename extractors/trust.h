@@ -18,14 +18,14 @@
 
 typedef struct dx_grounds {
     double worth;  /* all that spoke for the value, in logits; 0: nothing did */
-    double margin; /* ahead of the next value, at most DX_MARGIN_MAX */
+    double margin; /* ahead of the next value, at most DX_MARGIN_TOP */
     double seen;   /* how surely its print was read; 1 for a text layer */
     double label, clue, answer;
     gboolean is_read;   /* off the picture */
     gboolean is_stated; /* some print says it, it does not only follow */
 } dx_grounds;
 
-#define DX_MARGIN_MAX 4.0
+#define DX_MARGIN_TOP 4.0
 
 typedef enum dx_check_mark { /* bits: what checks that read the field said */
                              DX_CHECK_PROVED = 1, /* arithmetic came out */
