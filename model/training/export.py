@@ -16,7 +16,7 @@ import shutil
 
 import numpy as np
 
-TILE, PATCH, WIDTH, VIT_LAYERS, HEADS = 512, 16, 384, 10, 6
+TILE, PATCH, WIDTH, VIT_LAYERS, HEADS = 512, 16, 384, 12, 6
 HIDDEN, LAYERS, MLP, VOCAB = 384, 8, 1152, 4096
 GRIDS = [(1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 2)]
 

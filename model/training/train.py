@@ -6,6 +6,7 @@ from anchors import labels
 from asks import Sheet
 import torch.distributed as dist
 from docgen.canvas import Page as _Page
+from docgen import canvas
 from docgen.canvas import CHARS, CIDX
 NCLS = len(CHARS) + 1
 ap = argparse.ArgumentParser()
@@ -104,7 +105,7 @@ LEN = {"cut": 0, "tile": 288, "one": 320, "rec2": 640, "rec3": 896, "page": 1472
 BATCH = {"cut": 192, "tile": 128, "one": 64, "rec2": 40, "rec3": 28, "page": 16, "land": 16, "sq": 22, "text": 48, "t1": 112, "t2": 64, "t3": 36}
 BATCH = {k: max(1, int(v * a.scale)) for k, v in BATCH.items()}
 STAGES = {"doc": {"tile": 56, "t1": 6, "t2": 10, "t3": 5, "rec2": 16, "page": 26},
-          "read": {"cut": 86, "t2": 6, "rec2": 4, "page": 4},          # the tower: dense reading of tiles cut from whole documents
+          "read": {"cut": 1},          # the tower: dense reading of tiles cut from whole documents
           "both": {"cut": 34, "t1": 15, "t2": 32, "t3": 15, "rec2": 2, "page": 2},
           "text": {"t1": 30, "t2": 50, "t3": 20}}                           # page text alone: the decoder, for one's own documents
 def mix_now(): return STAGES[a.stage]
@@ -126,9 +127,10 @@ def draw(kind, r):
 def cuts(r):
     """Tiles of one document at the geometry of the program's tilings, for dense reading: (image, labels)."""
     x = r.random()
-    if x < .14: p = docgen.random_text(r, 512, 512, r.choice([30, 80, 160, 300, 450]))
-    elif x < .32: p = docgen.random_text(r, *r.choice([(992, 1403), (992, 1403), (1240, 1754)]), r.randint(900, 6000))
-    elif x < .65:
+    canvas.PITCH[0] = r.choices([1.0, .97, .94, .9, 1.06, 1.15], [64, 8, 8, 6, 8, 6])[0]
+    if x < .2: p = docgen.random_text(r, 512, 512, r.choice([80, 160, 300, 450, 600]))
+    elif x < .36: p = docgen.random_text(r, *r.choice([(992, 1403), (992, 1403), (1240, 1754)]), r.randint(900, 6000))
+    elif x < .68:
         w = r.choice([512, 512, r.randint(360, 512), r.randint(512, 1000)]); p = docgen.make(r, pick(r, RECS), (w, min(2200, int(w * r.uniform(1.1, 3.4)))))
     else: p = docgen.make(r, pick(r, DOCS), r.choices([(992, 1403), (992, 1284), (1403, 992), (1240, 1754), (1488, 2105), (744, 1052)], [44, 6, 3, 20, 15, 12])[0])
     im = np.asarray(p.img, np.uint8); h, w = im.shape; ch = np.asarray(p.chars, np.float64).reshape(-1, 5); out = []
@@ -136,10 +138,10 @@ def cuts(r):
     spots = [(tx, ty) for ty in range(-sy, max(1, h - 32), 480) for tx in range(-sx, max(1, w - 32), 480)]; r.shuffle(spots)
     for tx, ty in spots:
         here = ch[(ch[:, 0] >= tx - 6) & (ch[:, 0] < tx + 518) & (ch[:, 1] >= ty - 16) & (ch[:, 1] < ty + 528)]
-        if r.random() > .03 + len(here) / 160: continue
+        if r.random() > .02 + len(here) / 320: continue
         t = np.full((512, 512), 127, np.uint8); x0, y0, x1, y1 = max(0, tx), max(0, ty), min(w, tx + 512), min(h, ty + 512)
         t[y0 - ty: y1 - ty, x0 - tx: x1 - tx] = im[y0:y1, x0:x1]; out.append((t, labels(here, -tx, -ty, 512, 512)))
-        if len(out) == 6: break
+        if len(out) == 9: break
     return out
 def fill(kind, q, t):
     ids = np.full(LEN[kind] + 1, PAD, np.int64); ids[: len(q) + len(t)] = q + t
@@ -232,28 +234,31 @@ def jpeg(y, scale):
     c = d @ b @ d.T; b = d.T @ (torch.round(c / q) * q) @ d; return (b + .5).transpose(2, 3).reshape(B, H, W)
 def degrade(im):
     B, H, W = im.shape; dev = im.device; u = lambda *s: torch.rand(*s, device=dev); R = lambda lo, hi: u(B, 1, 1) * (hi - lo) + lo; on = lambda p: (u(B, 1, 1) < p).float()
-    x0 = x = im.float() / 255; clean = u(B, 1, 1) < .22
+    x0 = x = im.float() / 255; clean = u(B, 1, 1) < .2
     grow = lambda z: -F.max_pool2d(-z[:, None], 3, 1, 1)[:, 0]; light = lambda z: F.max_pool2d(z[:, None], 3, 1, 1)[:, 0]
     x = x + on(.14) * R(.1, .8) * (grow(x) - x); x = x + on(.12) * R(.1, .5) * (light(x) - x)             # heavy and thin print
-    x = 1 - (1 - x) * (1 - on(.4) * R(0, .55))                                  # faint print
-    x = 1 - (1 - x) * (1 - on(.14) * R(.2, 1) * (u(B, H, 1) < R(0, .07)).float())                         # rows and columns that the print head missed
+    x = x + on(.04) * R(.2, .9) * (torch.minimum(x, torch.roll(x, 1, 2)) - x)                                # struck twice
+    x = 1 - (1 - x) * (1 - on(.4) * R(0, .6))                                   # faint print
+    x = 1 - (1 - x) * (1 - on(.14) * R(.2, 1) * (u(B, H, 1) < R(0, .1)).float())                         # rows and columns that the print head missed
     x = 1 - (1 - x) * (1 - on(.05) * R(.2, 1) * (u(B, 1, W) < .015).float())
     band = F.interpolate(u(B, 1, H // 32, 1), (H, W), mode="bicubic", align_corners=False)[:, 0]
     x = 1 - (1 - x) * (1 - on(.08) * R(.1, .7) * band.clamp(0, 1))                                         # fading in bands
     lowf = F.interpolate(u(B, 1, 6, 5), (H, W), mode="bicubic", align_corners=False)[:, 0]
     x = x * (1 - on(.35) * R(0, .4) * lowf)                                     # uneven light
-    for step, part in ((8, .08), (3, .1)):                                      # worn and broken ink
+    for step, part in ((8, .08), (3, .13), (2, .08)):                                      # worn and broken ink
         spots = F.interpolate((u(B, 1, H // step, W // step)), (H, W), mode="bilinear")[:, 0]
         x = x + on(part) * R(.1, .7) * (1 - x) * (spots > R(.62, .85)).float()
     s = torch.where(u(B) < .5, u(B) * 1.0 + .25, torch.full((B,), 1e-3, device=dev)); k = torch.arange(-4, 5, device=dev).float()
     w = torch.exp(-k[None] ** 2 / (2 * s[:, None] ** 2)); w = w / w.sum(1, keepdim=True)
     y = F.conv2d(F.pad(x[None], (4, 4, 0, 0), mode="replicate"), w[:, None, None, :], groups=B); y = F.conv2d(F.pad(y, (0, 0, 4, 4), mode="replicate"), w[:, None, :, None], groups=B)[0]
-    f = float(np.random.choice([1, 1, .85, .75, .66, .5]))
+    f = float(np.random.choice([1, .9, .85, .75, .66, .58, .5]))
     if f < 1:                                                                   # low scan resolution, for a part of the batch
-        z = F.interpolate(F.interpolate(y[:, None], scale_factor=f, mode="bilinear", antialias=True), (H, W), mode="bicubic")[:, 0]; y = torch.where(u(B, 1, 1) < .35, z, y)
+        z = F.interpolate(F.interpolate(y[:, None], scale_factor=f, mode="bilinear", antialias=True), (H, W), mode="bicubic")[:, 0]; y = torch.where(u(B, 1, 1) < .4, z, y)
     y = y + on(.18) * R(.3, 1.5) * (y - F.avg_pool2d(y[:, None], 3, 1, 1)[:, 0])                           # sharpened
     y = y + torch.randn_like(y) * on(.4) * R(0, .12)
-    y = torch.where(u(B, 1, 1) < .12, torch.sigmoid((y - R(.4, .66)) * R(15, 80)), y)                      # fax
+    y = torch.where(u(B, 1, 1) < .2, torch.sigmoid((y - R(.4, .72)) * R(12, 80)), y)                      # fax
+    y = y + on(.12) * R(.2, 1) * (F.avg_pool2d(y[:, None], 3, 1, 1, count_include_pad=False)[:, 0] - y)   # softened after it
+    a_ = on(.18) * R(.03, .16); y = (y - a_ * R(0, .7)) / (1 - a_)                 # white made whiter, black blacker
     z = y.clamp(0, 1); y = torch.where(u(B, 1, 1) < .3, jpeg(z, 10 ** R(-.5, .7)), z)
     y = torch.where(u(B, 1, 1) < .15, y.clamp(1e-3, 1) ** R(.6, 1.9), y)
     lo = on(.35) * R(0, .3); y = lo + y * (1 - lo - on(.3) * R(0, .25)); y = torch.where(clean, x0, y)
@@ -305,6 +310,7 @@ def load_folder(folder):
         e = head[name]; f.seek(base + e["data_offsets"][0]); return np.frombuffer(f.read(e["data_offsets"][1] - e["data_offsets"][0]), kinds[e["dtype"]]).reshape(e["shape"])
     sd = {}
     for (name, shape), (key, p) in zip(export.entries(4, NCLS), net.state_dict().items(), strict=True):
+        if name not in head: sd[key] = torch.zeros_like(p) if key.endswith("bias") else p; log("anew:", key) if key.endswith("qkv.weight") else None; continue      # a deeper tower: blocks that begin as nothing
         t = tensor(name).astype(np.float32)
         if name + "_scale" in head: t = t.reshape(t.shape[0], -1) * tensor(name + "_scale").reshape(-1, 1)
         sd[key] = torch.from_numpy(t.reshape(p.shape).copy())
@@ -410,6 +416,7 @@ if __name__ == "__main__":
     n = seen = 0; agg = []; lastp = lasts = time.time(); ps = list(net.parameters()); wait = 0.
     while True:
         stop = time.time() - T0 >= a.limit
+        if n % 20 == 0 and os.path.exists(a.state + ".limit"): a.limit = float(open(a.state + ".limit").read() or a.limit)     # a machine that goes back sooner or later than thought
         if WORLD > 1 and n % 20 == 0:
             z = torch.tensor([float(stop), (time.time() - T0) / a.limit], device=dev); dist.all_reduce(z); stop, fr = z[0].item() > 0, z[1].item() / WORLD
         elif WORLD > 1: stop = False
@@ -442,7 +449,7 @@ if __name__ == "__main__":
             if n % 500 == 0: log("GiB free", free)
             if free < 6: log("memory is running out"); os._exit(3)
     save(); log("saved", n)
-    if RANK == 0:
+    if RANK == 0 and a.stage != "read":
         for k, f in [("text", "extract")]:
             if time.time() - T0 > a.limit + 75: break
             try: evaluate(k, f, a.eval_n)

@@ -22,7 +22,7 @@ def random_text(r, w, h, maxchars):
     bg = r.choices([255, r.randint(200, 254), r.randint(10, 90)], [60, 34, 6])[0]
     p = Page(r, w, h, bg, "page.text")
     p.ink = _ink(r, bg)
-    mode = r.choices([_rows, _scatter, _paragraphs, _grid, _columns, _book], [30, 18, 16, 10, 8, 18] if p.w < 700 else [14, 6, 14, 10, 18, 38])[0]
+    mode = r.choices([_rows, _scatter, _paragraphs, _grid, _columns, _book, _heads], [22, 13, 13, 9, 6, 15, 30] if p.w < 700 else [10, 4, 12, 8, 18, 34, 20])[0]
     mode(p, maxchars)
     if r.random() < .2: _rules(p)
     return p
@@ -45,6 +45,51 @@ def _block(p, x, y, w, h):
     else: v = r.choice([r.randint(0, 80), r.randint(60, 110), r.randint(180, 235)])
     p.rect((x, y, x + w, y + h), v)
     return r.randint(max(0, v + 120), 255) if v < 128 else r.randint(0, max(1, v - 120))
+
+
+_TILL = [n for n in ("T3270", "T3270c", "LiberationMono", "NimbusMonoPS", "Cousine", "DejaVuSansMono", "OCRB", "FreeMono", "PTMono", "cursor", "NotoMono", "Inconsolata", "Mplus50", "B612Mono", "PcVGA8", "PcVGA9", "GlassTTY") if n in FAMILIES["mono"]]
+_PLAIN = [n for n in ("LiberationSans", "LiberationSansNarrow", "NimbusSans", "DejaVuSans", "DejaVuSansCondensed", "OpenSans", "Heros", "PTSans", "Roboto", "WineTahoma", "Tahoma", "FreeSans", "Carlito", "Veranda", "AerialSans") if n in FAMILIES["sans"]]
+
+
+def _said(r, L):
+    """A line as the heads of business papers and receipts have it."""
+    x = r.randrange(17)
+    if x < 3: s = L.company()
+    elif x < 7: s = r.choice([L.street, L.place_line, lambda: ", ".join(L.address())])()
+    elif x == 7: s = f"{r.choice(['Tel', 'TEL', 'Tel.', 'Phone', 'Fax', 'H/P', 'Tel No'])}{r.choice([': ', ' : ', ' ', ':'])}{L.phone()}"
+    elif x == 8: s = f"{L.vat_label()}{r.choice([': ', ' : ', ' '])}{L.vat()}"
+    elif x == 9: s = f"{r.choice(['Invoice No', 'Bill No', 'Receipt #', 'Cash Sales No.', 'Ref', 'Doc No.', 'Order', 'Trans', 'Terminal', 'Slip'])}{r.choice([': ', ' : ', ' ', ':', '.: '])}{C.code(r)}"
+    elif x == 10: s = f"{r.choice(['Date', 'DATE', 'Dated', 'Printed'])}{r.choice([': ', ' : ', ' ', ':'])}{L.date(L.today)} {L.time() if r.random() < .6 else ''}"
+    elif x == 11: s = f"{r.choice(['Cashier', 'CASHIER', 'Served by', 'Sales Person', 'Attn', 'Staff', 'Cashier #'])}{r.choice([': ', ' : ', ' ', ':'])}{r.choice([L.person(), C.mixed(r), C.digits(r, r.randint(1, 5))])}"
+    elif x == 12: s = f"{r.randint(1, 30)} {r.choice(['x', 'X', '@', '*', ''])} {L.amount(L.value())} {L.amount(L.value())} {r.choice(['SR', 'S', 'ZR', 'Z', 'A', 'B', 'T', ''])}"
+    elif x == 13: s = f"{C.digits(r, r.randint(5, 13))} {L.product()}"
+    elif x == 14: s = L.product() + " " + L.amount(L.value())
+    elif x == 15: s = r.choice([L.email, L.web])() if r.random() < .5 else L.phrase(2, 6)
+    else: s = f"{r.choice(['Total', 'Subtotal', 'Rounding Adj', 'Cash', 'Change', 'Total Sales (Excl GST)', 'Total Incl. of GST', 'GST @ 6%', 'Discount', 'Amount Due', 'Visa Card', 'Total Qty', 'Item(s)', 'Tax (RM)', 'GST Summary'])}{r.choice([': ', ' : ', ' '])}{L.money(L.value())}"
+    s = " ".join(s.split())
+    return s.upper() if r.random() < .45 else s
+
+
+def _heads(p, left):
+    """Names, addresses, numbers and items one under the other, as receipts and letterheads have them."""
+    r = p.r; y = r.uniform(3, 20); L = C.Local(r, r.choice(["MY", "MY", "MY", "SG", "GB", "US", "DE", "FR", None, None]))
+    fam = None
+    while left > 0 and y < p.h - 14:
+        if fam is None or r.random() < .12:
+            mono = r.random() < .4; xs = r.choices([1, .8, .9, .7, .6, 1.15, 1.3], [50, 10, 12, 8, 6, 8, 6])[0]
+            if mono: fam = Family(r.choice(_TILL) if r.random() < .7 else r.choice(FAMILIES["mono"]), xs, r.choices([0, 1, r.randint(11, 22), r.randint(7, 10)], [40, 5, 37, 18])[0])
+            elif r.random() < .5: fam = Family(r.choice(_PLAIN), xs, r.choices([0, r.randint(11, 22)], [70, 30])[0])
+            else: fam = any_family(r)
+            size = _size(r) if r.random() < .3 else r.uniform(11, 21); lf = r.uniform(1, 1.5); style = r.choices("rbi", [70, 26, 4])[0]
+            anchor = r.choices("lcr", [50, 44, 6])[0]; x = r.uniform(3, 40)
+        f = fam(size if r.random() < .9 else _size(r), style if r.random() < .85 else "b")
+        for t in f.wrap(_said(r, L), p.w - x - 6)[:2]:
+            if y > p.h - f.size * 1.2: break
+            ink = p.text(x if anchor == "l" else p.w / 2 if anchor == "c" else p.w - x, y, t, f, None, anchor); left -= len(ink.text)
+            if r.random() < .25 and anchor == "l" and ink and ink.x1 < p.w - 120: left -= len(p.text(p.w - r.uniform(4, 30), y, L.amount(L.value()), f, None, "r", p.w - ink.x1 - 20).text)
+            y += f.size * lf
+        if r.random() < .12: y += r.uniform(.2, 1.5) * f.size
+        if r.random() < .04: p.hline(x, p.w - x, y + 1, p.ink, 1, r.choice([0, 2, 3])); y += 5
 
 
 def _rows(p, left):
