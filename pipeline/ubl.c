@@ -2,11 +2,12 @@
  * ubl.c - EN 16931 rules over an invoice's values, then the XML in the order of UBL 2.1.
  *
  * Terms, paths, order of elements and rules are those of EN 16931-1 and of the UBL binding
- * as OpenPEPPOL's BIS Billing 3 documents them.
+ * as OpenPEPPOL's BIS Billing 3 and CEN's validation artefacts document them.
  */
 #include "ubl.h"
 
 #include "decimal.h"
+#include "ubl_codes.h"
 
 #include <string.h>
 
@@ -156,6 +157,30 @@ static char *line_category(const writer *w, guint line)
     return category;
 }
 
+/* What is known of the categories that are written; the others need data that no result has:
+ * the place of delivery (K), no VAT identifiers at all (O), the taxes of islands (L, M). */
+static const struct category {
+    const char *code, *rules; /* the rules are BR-S-01 … */
+    gboolean is_taxed;        /* its rate is above zero, else it is zero */
+    const char *exemption;    /* VATEX code of why not */
+    gboolean needs_exemption; /* a reason has to be in the result */
+    gboolean needs_vat_of_the_buyer;
+} categories[] = {
+    { "S", "S", TRUE, NULL, FALSE, FALSE },
+    { "Z", "Z", FALSE, NULL, FALSE, FALSE },
+    { "E", "E", FALSE, NULL, TRUE, FALSE },
+    { "AE", "AE", FALSE, "VATEX-EU-AE", FALSE, TRUE },
+    { "G", "G", FALSE, "VATEX-EU-G", FALSE, FALSE },
+};
+
+static const struct category *find_category(const char *code)
+{
+    for (gsize i = 0; code != NULL && i < G_N_ELEMENTS(categories); i++)
+        if (strcmp(categories[i].code, code) == 0)
+            return &categories[i];
+    return NULL;
+}
+
 /* ---- rules ---------------------------------------------------------------------------- */
 
 static void need(writer *w, const char *path, const char *id, const char *what)
@@ -171,7 +196,10 @@ static gboolean is_iso_date(const char *text)
         text != NULL && strlen(text) == 10 && text[4] == '-' && text[7] == '-';
     for (guint i = 0; is_good && i < 10; i++)
         is_good = i == 4 || i == 7 || g_ascii_isdigit(text[i]);
-    return is_good;
+    GDateYear year = (GDateYear)(is_good ? g_ascii_strtoull(text, NULL, 10) : 0);
+    return is_good &&
+           g_date_valid_dmy((GDateDay)g_ascii_strtoull(text + 8, NULL, 10),
+                            (GDateMonth)g_ascii_strtoull(text + 5, NULL, 10), year);
 }
 
 static char *find_type_code(const writer *w)
@@ -189,6 +217,36 @@ static char *find_type_code(const writer *w)
     return code;
 }
 
+/* Greece has EL in them. */
+static gboolean has_country_prefix(const char *vat)
+{
+    if (strlen(vat) < 3)
+        return FALSE;
+    char prefix[3] = { vat[0], vat[1], '\0' };
+    return strcmp(prefix, "EL") == 0 || dp_ubl_is_country(prefix);
+}
+
+/* Who is liable must be known by a number (rules 02 of each category). */
+static void check_liable(writer *w, const char *vat, const char *tax)
+{
+    g_autofree char *buyer = get(w, "buyer.vat_id");
+    g_autofree char *number = get(w, "buyer.registration_number");
+    for (guint i = 0; i < w->taxes->len; i++) {
+        const struct category *c =
+            find_category(g_array_index(w->taxes, tax_group, i).category);
+        if (c == NULL)
+            continue;
+        g_autofree char *id = g_strdup_printf("BR-%s-02", c->rules);
+        gboolean is_export = strcmp(c->code, "G") == 0;
+        if (vat == NULL && (tax == NULL || is_export))
+            breaks(w, id, "category %s needs the seller's VAT %s", c->code,
+                   is_export ? "identifier" : "or tax number");
+        if (c->needs_vat_of_the_buyer && buyer == NULL && number == NULL)
+            breaks(w, id, "category %s needs the buyer's VAT or registration number",
+                   c->code);
+    }
+}
+
 static void check_parties(writer *w)
 {
     static const char *const ids[2][3] = { { "seller", "BR-06", "BR-09" },
@@ -201,7 +259,10 @@ static void check_parties(writer *w)
             breaks(w, ids[i][1], "%s name is missing", ids[i][0]);
         if (country == NULL)
             breaks(w, ids[i][2], "%s country is not known", ids[i][0]);
-        if (vat != NULL && (!g_ascii_isupper(vat[0]) || !g_ascii_isupper(vat[1])))
+        else if (!dp_ubl_is_country(country))
+            breaks(w, "BR-CL-14", "%s country %s is no code of ISO 3166-1", ids[i][0],
+                   country);
+        if (vat != NULL && !has_country_prefix(vat))
             breaks(w, "BR-CO-09", "%s VAT identifier has no country prefix", ids[i][0]);
     }
     g_autofree char *vat = get(w, "seller.vat_id");
@@ -210,12 +271,31 @@ static void check_parties(writer *w)
     if (vat == NULL && number == NULL)
         breaks(w, "BR-CO-26",
                "the seller has neither VAT identifier nor registration number");
-    for (guint i = 0; i < w->taxes->len && vat == NULL && tax == NULL; i++)
-        if (g_strcmp0(g_array_index(w->taxes, tax_group, i).category, "S") == 0) {
-            breaks(w, "BR-S-02",
-                   "standard rated VAT needs the seller's VAT or tax number");
-            break;
-        }
+    check_liable(w, vat, tax);
+}
+
+/* A category and its rate fit each other.  `rule` is the number of its rule. */
+static void check_category(writer *w, const char *code, amount rate, const char *rule,
+                           const char *what, guint index)
+{
+    const struct category *c = find_category(code);
+    if (c == NULL) {
+        breaks(w, "BR-CL-17", "%s %u: VAT category %s is not written", what, index + 1,
+               code);
+        return;
+    }
+    g_autofree char *id = g_strdup_printf("BR-%s-%s", c->rules, rule);
+    if (!rate.is_set)
+        breaks(w, id, "%s %u: the VAT rate is missing", what, index + 1);
+    else if ((rate.value.units > 0) != c->is_taxed || rate.value.units < 0)
+        breaks(w, id, "%s %u: the VAT rate of category %s is %s", what, index + 1,
+               c->code, c->is_taxed ? "above zero" : "zero");
+}
+
+static void check_decimals(writer *w, amount a, const char *id, const char *what)
+{
+    if (a.is_set && dp_decimal_places(a.value) > 2)
+        breaks(w, id, "%s has more than two decimals", what);
 }
 
 static void check_lines(writer *w)
@@ -241,13 +321,13 @@ static void check_lines(writer *w)
             breaks(w, "BR-27", "line %u: the net price is negative", i + 1);
         if (category == NULL)
             breaks(w, "BR-CO-04", "line %u: the VAT category is not known", i + 1);
+        else
+            check_category(w, category, line_amount(w, i, "tax_rate"), "05", "line", i);
+        if (unit != NULL && !dp_ubl_is_unit(unit))
+            breaks(w, "BR-CL-23", "line %u: %s is no unit of UN/ECE", i + 1, unit);
+        check_decimals(w, line_amount(w, i, "net_amount"), "BR-DEC-23",
+                       "a line's net amount");
     }
-}
-
-static void check_decimals(writer *w, amount a, const char *id, const char *what)
-{
-    if (a.is_set && dp_decimal_places(a.value) > 2)
-        breaks(w, id, "%s has more than two decimals", what);
 }
 
 static void check_totals(writer *w)
@@ -278,10 +358,71 @@ static void check_totals(writer *w)
     g_autofree char *terms = get(w, "payment.terms");
     if (w->due.is_set && w->due.value.units > 0 && date == NULL && terms == NULL)
         breaks(w, "BR-CO-25", "amount due needs a due date or payment terms");
+    check_decimals(w, w->paid, "BR-DEC-16", "the amount paid");
+    check_decimals(w, w->rounding, "BR-DEC-17", "the rounding");
     check_decimals(w, w->net, "BR-DEC-12", "total without VAT");
     check_decimals(w, w->tax, "BR-DEC-13", "VAT total");
     check_decimals(w, w->gross, "BR-DEC-14", "total with VAT");
     check_decimals(w, w->due, "BR-DEC-18", "amount due");
+}
+
+static gboolean is_in_group(const writer *w, guint line, const tax_group *t)
+{
+    g_autofree char *category = line_category(w, line);
+    amount rate = line_amount(w, line, "tax_rate");
+    return rate.is_set && dp_decimal_compare(rate.value, t->rate) == 0 &&
+           g_strcmp0(category, t->category) == 0;
+}
+
+static void check_group(writer *w, guint index)
+{
+    const tax_group *t = &g_array_index(w->taxes, tax_group, index);
+    if (t->category == NULL)
+        return;
+    check_category(w, t->category, (amount){ TRUE, t->rate }, "09", "VAT breakdown",
+                   index);
+    check_decimals(w, t->taxable, "BR-DEC-19", "a taxable amount");
+    check_decimals(w, t->tax, "BR-DEC-20", "a VAT amount");
+    const struct category *c = find_category(t->category);
+    g_autofree char *reason = get(w, "taxes.%u.exemption_reason", index);
+    if (c != NULL && c->needs_exemption && reason == NULL)
+        breaks(w, "BR-E-10", "VAT breakdown %u: the reason of the exemption is missing",
+               index + 1);
+    for (guint i = 0; i < index; i++) {
+        const tax_group *other = &g_array_index(w->taxes, tax_group, i);
+        if (dp_decimal_compare(other->rate, t->rate) == 0 &&
+            g_strcmp0(other->category, t->category) == 0)
+            breaks(w, "BG-23",
+                   "VAT breakdown %u: its category and rate stand there twice",
+                   index + 1);
+    }
+    /* Lines of a rate make its base: allowances and charges are not written. */
+    dp_decimal base = { 0 };
+    for (guint k = 0; k < w->line_count; k++) {
+        amount net = line_amount(w, k, "net_amount");
+        if (net.is_set && is_in_group(w, k, t))
+            base = dp_decimal_add(base, net.value);
+    }
+    g_autofree char *id = g_strdup_printf("BR-%s-08", c != NULL ? c->rules : "S");
+    if (t->taxable.is_set && !is_equal(t->taxable, base))
+        breaks(w, id, "VAT breakdown %u: the base is not the sum of its lines",
+               index + 1);
+}
+
+/* Each line's category and rate are in the breakdown. */
+static void check_lines_in_groups(writer *w)
+{
+    for (guint k = 0; k < w->line_count; k++) {
+        g_autofree char *category = line_category(w, k);
+        const struct category *c = find_category(category);
+        gboolean is_there = c == NULL;
+        for (guint i = 0; !is_there && i < w->taxes->len; i++)
+            is_there = is_in_group(w, k, &g_array_index(w->taxes, tax_group, i));
+        g_autofree char *id = g_strdup_printf("BR-%s-01", c != NULL ? c->rules : "S");
+        if (!is_there)
+            breaks(w, id, "line %u: its VAT category and rate are not in the breakdown",
+                   k + 1);
+    }
 }
 
 static void check_taxes(writer *w)
@@ -305,21 +446,9 @@ static void check_taxes(writer *w)
     }
     if (!w->tax.is_set || !is_equal(w->tax, sum))
         breaks(w, "BR-CO-14", "the VAT total is not the sum of the breakdown");
-    /* Lines of a rate make its base, as long as no allowance or charge stands between. */
-    for (guint i = 0; i < w->taxes->len && !w->allowances.is_set && !w->charges.is_set;
-         i++) {
-        const tax_group *t = &g_array_index(w->taxes, tax_group, i);
-        dp_decimal base = { 0 };
-        for (guint k = 0; k < w->line_count; k++) {
-            amount rate = line_amount(w, k, "tax_rate"),
-                   net = line_amount(w, k, "net_amount");
-            if (rate.is_set && net.is_set && dp_decimal_compare(rate.value, t->rate) == 0)
-                base = dp_decimal_add(base, net.value);
-        }
-        if (t->taxable.is_set && !is_equal(t->taxable, base))
-            breaks(w, "BR-S-08", "VAT breakdown %u: the base is not the sum of its lines",
-                   i + 1);
-    }
+    for (guint i = 0; i < w->taxes->len; i++)
+        check_group(w, i);
+    check_lines_in_groups(w);
 }
 
 static void check_header(writer *w)
@@ -333,8 +462,12 @@ static void check_header(writer *w)
         breaks(w, "BR-CO-25", "the due date is no date");
     if (w->type_code == NULL)
         breaks(w, "BR-04", "the type of the invoice is not known");
-    if (w->currency == NULL || strlen(w->currency) != 3)
+    else if (!w->is_credit && !dp_ubl_is_invoice_type(w->type_code))
+        breaks(w, "BR-CL-01", "%s is no type of an invoice", w->type_code);
+    if (w->currency == NULL)
         breaks(w, "BR-05", "the currency is missing");
+    else if (!dp_ubl_is_currency(w->currency))
+        breaks(w, "BR-CL-04", "%s is no currency of ISO 4217", w->currency);
     amount allowance = get_amount(w, "allowances.0.amount");
     amount charge = get_amount(w, "charges.0.amount");
     /* Written without their reasons and categories they would break BR-31 to BR-38. */
@@ -385,8 +518,7 @@ static void derive_taxes(writer *w)
             return;
         guint k = 0;
         while (k < w->taxes->len &&
-               dp_decimal_compare(g_array_index(w->taxes, tax_group, k).rate,
-                                  rate.value) != 0)
+               !is_in_group(w, i, &g_array_index(w->taxes, tax_group, k)))
             k++;
         if (k == w->taxes->len) {
             tax_group t = { .rate = rate.value,
@@ -441,7 +573,9 @@ static void read_result(writer *w)
         w->line_count = 0;
     }
     w->type_code = find_type_code(w);
-    w->is_credit = g_strcmp0(w->type_code, "381") == 0;
+    w->is_credit =
+        w->type_code != NULL && dp_ubl_is_credit_type(w->type_code) &&
+        (strcmp(w->type_code, "381") == 0 || !dp_ubl_is_invoice_type(w->type_code));
     w->currency = get(w, "currency");
     read_totals(w);
     guint count =
@@ -604,13 +738,16 @@ static void put_payment(writer *w)
     }
 }
 
+/* `reason_code` and `reason` say why there is no tax; both may be NULL. */
 static void put_category(writer *w, const char *tag, const char *category,
-                         dp_decimal rate)
+                         dp_decimal rate, const char *reason_code, const char *reason)
 {
     g_autofree char *percent = dp_decimal_text(rate, 0);
     open_tag(w, tag);
     put(w, "ID", category);
-    put(w, "Percent", strcmp(category, "O") == 0 ? NULL : percent);
+    put(w, "Percent", percent);
+    put(w, "TaxExemptionReasonCode", reason_code);
+    put(w, "TaxExemptionReason", reason);
     open_tag(w, "TaxScheme");
     put(w, "ID", "VAT");
     close_tag(w, "TaxScheme");
@@ -626,7 +763,9 @@ static void put_totals(writer *w)
         open_tag(w, "TaxSubtotal");
         put_amount(w, "TaxableAmount", t->taxable);
         put_amount(w, "TaxAmount", t->tax);
-        put_category(w, "TaxCategory", t->category, t->rate);
+        g_autofree char *reason = get(w, "taxes.%u.exemption_reason", i);
+        put_category(w, "TaxCategory", t->category, t->rate,
+                     find_category(t->category)->exemption, reason);
         close_tag(w, "TaxSubtotal");
     }
     close_tag(w, "TaxTotal");
@@ -668,7 +807,7 @@ static void put_line(writer *w, guint index)
         close_tag(w, "SellersItemIdentification");
     }
     put_category(w, "ClassifiedTaxCategory", category,
-                 line_amount(w, index, "tax_rate").value);
+                 line_amount(w, index, "tax_rate").value, NULL, NULL);
     close_tag(w, "Item");
     open_tag(w, "Price");
     put_amount(w, "PriceAmount", line_amount(w, index, "unit_price"));
