@@ -8,7 +8,11 @@
 
 #include <string.h>
 
-G_DEFINE_QUARK(dx_error, dx_error)
+/* G_DEFINE_QUARK would keep it in a variable that threads write without a lock. */
+GQuark dx_error_quark(void)
+{
+    return g_quark_from_static_string("dx_error");
+}
 
 enum { SCHEMA_BYTES_MAX = 1 << 20, SCHEMA_DEPTH_MAX = 32 };
 

@@ -16,7 +16,7 @@
 #error "the build sets DOCVL_DATADIR"
 #endif
 
-static gboolean is_progress_shown;
+static gint is_progress_shown; /* atomic: every thread has messages */
 
 static gboolean is_terminal(void)
 {
@@ -25,9 +25,8 @@ static gboolean is_terminal(void)
 
 void dp_progress_end(const dp_app *app)
 {
-    if (is_progress_shown)
+    if (g_atomic_int_compare_and_exchange(&is_progress_shown, TRUE, FALSE))
         fputs("\r\033[K", stderr);
-    is_progress_shown = FALSE;
 }
 
 void dp_progress(const dp_app *app, const char *format, ...)
@@ -40,7 +39,7 @@ void dp_progress(const dp_app *app, const char *format, ...)
     va_end(list);
     fprintf(stderr, "\r\033[K%s", text);
     fflush(stderr);
-    is_progress_shown = TRUE;
+    g_atomic_int_set(&is_progress_shown, TRUE);
 }
 
 /* What the system journal reads in front of a line (sd-daemon(3)). */

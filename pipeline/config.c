@@ -13,7 +13,11 @@
 #include <assert.h>
 #include <string.h>
 
-G_DEFINE_QUARK(dp_config_error, dp_config_error)
+/* G_DEFINE_QUARK would keep it in a variable that threads write without a lock. */
+GQuark dp_config_error_quark(void)
+{
+    return g_quark_from_static_string("dp_config_error");
+}
 
 enum { PROFILES_MAX = 256, SUBFOLDERS_MAX = 256, LIST_MAX = 256 };
 #define DAY 86400.0

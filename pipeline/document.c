@@ -11,7 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-G_DEFINE_QUARK(dp_job_error, dp_job_error)
+/* G_DEFINE_QUARK would keep it in a variable that threads write without a lock. */
+GQuark dp_job_error_quark(void)
+{
+    return g_quark_from_static_string("dp_job_error");
+}
 
 /* What --auto chooses from; the last stands for every other class. */
 static const char *const auto_schemas[] = { "invoice", "receipt", "form" };

@@ -7,7 +7,11 @@
 
 #include <errno.h>
 
-G_DEFINE_QUARK(dp_io_error, dp_io_error)
+/* G_DEFINE_QUARK would keep it in a variable that threads write without a lock. */
+GQuark dp_io_error_quark(void)
+{
+    return g_quark_from_static_string("dp_io_error");
+}
 
 gboolean dp_fail_errno(GError **error, const char *what, const char *path)
 {

@@ -11,7 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
-G_DEFINE_QUARK(dp_queue_error, dp_queue_error)
+/* G_DEFINE_QUARK would keep it in a variable that threads write without a lock. */
+GQuark dp_queue_error_quark(void)
+{
+    return g_quark_from_static_string("dp_queue_error");
+}
 
 /* ---- states ------------------------------------------------------------------------ */
 

@@ -42,7 +42,11 @@ typedef struct builder {
     gboolean has_value;
 } builder;
 
-G_DEFINE_QUARK(dp_route_error, dp_route_error)
+/* G_DEFINE_QUARK would keep it in a variable that threads write without a lock. */
+GQuark dp_route_error_quark(void)
+{
+    return g_quark_from_static_string("dp_route_error");
+}
 
 static gboolean fail(GError **error, dp_route_code code, const char *format, ...)
     G_GNUC_PRINTF(3, 4);

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'END'
-usage: tests/run.sh [--asan | --plain | --ci] [--slow] [TEST...]
+usage: tests/run.sh [--asan | --tsan | --plain | --ci] [--slow] [TEST...]
 
 Installs the Debian packages that are missing (with sudo when not root), builds, and
 runs the tests of Meson; the logs of those that failed are printed at the end.
@@ -14,7 +14,9 @@ runs the tests of Meson; the logs of those that failed are printed at the end.
   --asan    build in build-asan/ with address and undefined behaviour sanitizers
             (compiler: $CC, else clang where there is one, else gcc) and run the tests
             of the parts and the quick ones of the programs
-  --plain   the same tests, built in build-plain/ with every optional part left out
+  --tsan    build in build-tsan/ with the thread sanitizer and run what has threads:
+            batch, watch, routing, the journal (20 minutes)
+  --plain   the tests of --asan, built in build-plain/ with every optional part left out
   --ci      what each change is checked with: all tests, with the tools that check
             style, manuals and scripts; then --asan with clang, then --plain
   --slow    also the suite "slow", left out otherwise
@@ -27,7 +29,7 @@ tests=()
 for arg in "$@"; do
     case $arg in
     -h | --help) usage; exit 0 ;;
-    --asan | --plain | --ci) mode=${arg#--} ;;
+    --asan | --tsan | --plain | --ci) mode=${arg#--} ;;
     --slow) slow=yes ;;
     -*) usage >&2; exit 1 ;;
     *) tests+=("$arg") ;;
@@ -67,6 +69,13 @@ asan)
     export ASAN_OPTIONS=${ASAN_OPTIONS-detect_leaks=1:abort_on_error=0}
     export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1:halt_on_error=1}
     run=(--timeout-multiplier 5 --suite unit --suite fuzz --suite quick)
+    ;;
+tsan)
+    build="build-tsan"
+    options=(-Db_sanitize=thread -Db_lundef=false)
+    export G_SLICE=always-malloc # GLib's own heap goes from thread to thread unseen
+    run=(--timeout-multiplier 5)
+    [ ${#tests[@]} -gt 0 ] || tests=(queue claims route batch watch route-actions)
     ;;
 plain)
     build="build-plain"
