@@ -6,7 +6,8 @@
 
 A point is one call of one undisturbed job: open, read, write, sync, rename, map, allocate.
 After the fault the same line is run again; then nothing may be lost, done twice or half
-written.  Prints how many points were tried.
+written.  The same for a watched folder with routes, also for what failed: its watcher is
+killed and started again.  Prints how many points were tried.
 """
 import argparse
 import os
@@ -77,6 +78,18 @@ def kills(tally, folder, most, seed):
     for mode in ("kill", "half", "after"):
         tally.run(trial, f"killed ({mode})",
                   [f"{mode}:{n}" for n in spread(count, most, f"{seed}{mode}")])
+
+
+def watches(tally, folder, most, seed):
+    draw(folder / "a.png", "Total 12.50")
+    (folder / "bad.pdf").write_bytes(b"no document at all")
+    trial = faults.Watch(folder, (folder / "a.png", folder / "bad.pdf"))
+    count = trial.counts()
+    most = most and max(1, most // 4)  # a watcher has to be waited for
+    print(f"a watch with two files makes {count} calls until they are done", flush=True)
+    for mode in ("kill", "half", "after"):
+        tally.run(trial, f"a watcher killed ({mode})",
+                  [f"{mode}:{n}" for n in spread(count, most, f"{seed}{mode}w")])
 
 
 def failures(tally, folder, most, seed):
@@ -152,7 +165,7 @@ def full_disk(tally, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--long", action="store_true", help="every point")
-    parser.add_argument("--only", choices=("kill", "fail", "disk"))
+    parser.add_argument("--only", choices=("kill", "watch", "fail", "disk"))
     parser.add_argument("--seed", default="docvl")
     parser.add_argument("--points", type=int, default=12, help="of each kind, without --long")
     options = parser.parse_args()
@@ -160,7 +173,7 @@ def main():
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="docvl-faults-") as name:
         folder = pathlib.Path(name)
-        for part, run in (("kill", kills), ("fail", failures)):
+        for part, run in (("kill", kills), ("watch", watches), ("fail", failures)):
             if options.only in (None, part):
                 (folder / part).mkdir()
                 run(tally, folder / part, most, options.seed)

@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("DOCVL", ROOT / "build" / "pipeline" / "docvl")).parent
@@ -177,3 +178,115 @@ class Trial:
             if inodes.get(name + ".json") not in (None, after.get(name + ".json")):
                 wrong.append(f"twice: {name} was done and was done again")
         return wrong
+
+
+ROUTES = """
+routes:
+  root: archive
+  rules:
+    - name: pictures
+      when: {file: '*.png'}
+      do:
+        - copy: 'copies/{@file}'
+        - append: {to: all.csv, columns: ['@file', '@status']}
+        - run: {command: [/bin/sh, -c, 'echo $DOCVL_KEY >> keys']}
+        - move: 'pictures/{@file}'
+  failed:
+    do:
+      - copy: 'bad/{@file}'
+      - append: {to: bad.csv, columns: ['@file']}
+      - move: 'lost/{@file}'
+"""
+
+
+class Watch:
+    """A watched folder with routes for what succeeded and for what failed: killed once."""
+
+    def __init__(self, folder, inputs):
+        self.folder = folder
+        self.inputs = {path.name: path.read_bytes() for path in inputs}
+        self.site = folder / "site"
+        self.args = ["watch", self.site / "c.yaml"]
+        self.make()
+        self.until_done({})
+        self.expected = self.seen()
+
+    def make(self):
+        shutil.rmtree(self.site, ignore_errors=True)
+        (self.site / "in").mkdir(parents=True)
+        (self.site / "c.yaml").write_text(
+            "journal: j.db\nworkers: 1\ndefaults: {schema: receipt}\n"
+            "folders:\n  - {path: in, out: out, settle: 0s}\n" + ROUTES)
+        for name, data in self.inputs.items():
+            (self.site / "in" / name).write_bytes(data)
+
+    def seen(self):
+        """All that there is in the end; of tables the records, without their keys."""
+        names = {str(p.relative_to(self.site)): p for p in self.site.rglob("*")
+                 if p.is_file() and not p.name.startswith("j.db") and p.name != "keys"}
+        found = {}
+        for name, path in names.items():
+            if name.endswith(".csv"):
+                found[name] = sorted(line.partition(",")[2] or line
+                                     for line in path.read_text().splitlines())
+            elif name.endswith(".json"):
+                found[name] = json.loads(path.read_bytes()).get("status")
+            elif not name.endswith(".lock"):
+                found[name] = path.read_bytes()
+        keys = self.site / "keys"
+        # a command may run again after a crash, with the same key
+        found["keys"] = len(set(keys.read_text().split())) if keys.exists() else 0
+        return found
+
+    def is_done(self):
+        """Both are where the routes put them, and nobody is at work on them any more."""
+        archive = self.site / "archive"
+        if not ((archive / "lost" / "bad.pdf").exists() and
+                (archive / "pictures" / "a.png").exists()):
+            return False
+        code, _, out = docvl(["journal", "export", "--journal", self.site / "j.db"])
+        rows = [json.loads(line) for line in out.splitlines()] if code == 0 else []
+        return len(rows) == 2 and {r["state"] for r in rows} == {"routed", "quarantined"}
+
+    def until_done(self, more):
+        """Runs it until all is done (or it dies); its exit status and messages."""
+        env = environment(**more)
+        with open(self.folder / "err", "w+b") as err:
+            process = subprocess.Popen([DOCVL, *map(str, self.args)], env=env, stderr=err,
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            end = time.monotonic() + SECONDS_MAX
+            is_done = False
+            while process.poll() is None and not is_done and time.monotonic() < end:
+                time.sleep(0.02)
+                is_done = self.is_done()
+            if process.poll() is None:
+                process.terminate()
+            code = process.wait(SECONDS_MAX)
+            err.seek(0)
+            return code, is_done, err.read().decode("utf-8", "replace")
+
+    def counts(self):
+        path = self.folder / "count"
+        self.make()
+        self.until_done({"LD_PRELOAD": SHIM, "DOCVL_FAULT_COUNT": str(path)})
+        return int(path.read_text().split()[0])
+
+    def faults(self, order):
+        self.make()
+        trace = self.folder / "trace"
+        trace.unlink(missing_ok=True)
+        code, _, err = self.until_done({"LD_PRELOAD": SHIM, "DOCVL_FAULT": order,
+                                        "DOCVL_FAULT_TRACE": str(trace)})
+        wrong = []
+        if code not in (-signal.SIGKILL, 143):
+            wrong.append(f"exit status {code}: {err[-500:]}")
+        code, is_done, err = self.until_done({})
+        if not is_done or code != 143:
+            wrong.append(f"does not recover: exit status {code}: {err[-500:]}")
+        seen = self.seen()
+        for name in sorted(set(self.expected) | set(seen)):
+            if seen.get(name) != self.expected.get(name):
+                wrong.append(f"{name}: {str(seen.get(name))[:200]}, "
+                             f"not {str(self.expected.get(name))[:200]}")
+        calls = trace.read_text().splitlines() if trace.exists() else []
+        return [f"{text} ({calls[-1] if calls else ''})" for text in wrong]
