@@ -72,7 +72,7 @@ static const struct {
     { DX_KIND_GLN, 1.0, "(?<![\\w.,])\\d{13}(?![\\w.,])" },
     { DX_KIND_LEI, 1.0, "(?<![A-Za-z0-9])[A-Z0-9]{18}\\d{2}(?![A-Za-z0-9])" },
     { DX_KIND_PHONE, 1.0, "(?<![\\w])(?:\\+|00)\\d[\\d ()/.–-]{5,22}\\d" },
-    { DX_KIND_PHONE, 0.6, "(?<![\\w+.,])\\(?0\\d[\\d ()/–-]{4,20}\\d(?![\\w.,])" },
+    { DX_KIND_PHONE, 0.6, "(?<![\\w+.,])(?<!\\d[/-])\\(?0\\d[\\d ()/–-]{4,20}\\d(?![\\w.,])" },
     { DX_KIND_PHONE, 0.6, "(?<![\\w+.,])\\(?\\d{3}\\)?[ .-]\\d{3}[ .-]\\d{4}(?![\\w])" },
     { DX_KIND_EMAIL, 1.0, "[\\w.+-]{1,64}@[\\w-]+(?:\\.[\\w-]+)+" },
     { DX_KIND_URL, 1.0, "(?i)(?:https?://|www\\.)[\\w./?&=%#~+-]{4,200}" },
@@ -117,12 +117,40 @@ static double judge_weight(dx_kind kind, double weight, const char *span,
     return weight;
 }
 
+/* "SDN BHD" is a company, "TRY OUR" an offer: a code that is also a word is a currency
+ * beside a number, or alone in its cell. */
+static gboolean is_word_not_code(const char *text, gsize start, gsize end)
+{
+    static const char *const codes[] = { "ALL", "TOP", "TRY", "CUP", "GEL", "MOP", "BAM",
+                                         "PEN", "PAB", "COP", "MAD", "RON", "BHD", "SOS",
+                                         "ANG", "LAK", "NAD", "SLE", "MUR", "ERN", NULL };
+    if (end - start != 3)
+        return FALSE;
+    g_autofree char *code = g_strndup(text + start, 3);
+    if (!g_strv_contains(codes, code))
+        return FALSE;
+    gsize before = start, after = end;
+    while (before > 0 && text[before - 1] == ' ')
+        before--;
+    while (text[after] == ' ')
+        after++;
+    gboolean starts = before == 0 || strchr("\t\n([:", text[before - 1]) != NULL,
+             ends = text[after] == '\0' || strchr("\t\n)]:", text[after]) != NULL;
+    return !(before > 0 && g_ascii_isdigit(text[before - 1])) &&
+           !g_ascii_isdigit(text[after]) && !(starts && ends);
+}
+
 static void add_span(GArray *out, dx_kind kind, const char *text, gsize start, gsize end,
                      double weight, const dx_context *context)
 {
     if (kind == DX_KIND_ID)
         while (end > start && strchr(".,-/#_", text[end - 1]) != NULL)
             end--;
+    if (kind == DX_KIND_PHONE && text[start] == '(' &&
+        memchr(text + start, ')', end - start) == NULL)
+        start++;
+    if (kind == DX_KIND_CURRENCY && is_word_not_code(text, start, end))
+        return;
     if (end <= start || end - start > 200 || out->len >= DX_CANDIDATES_MAX)
         return;
     g_autofree char *span = g_strndup(text + start, end - start);

@@ -127,6 +127,33 @@ static void add_typed(dx_choices *out, const dx_work *w, const dx_page *p,
     }
 }
 
+static gboolean has_sign(const char *text) /* a letter or a digit */
+{
+    for (; *text != '\0'; text = g_utf8_next_char(text))
+        if (g_unichar_isalnum(g_utf8_get_char(text)))
+            return TRUE;
+    return FALSE;
+}
+
+/* "19/01/17 10:48", "12:31:00": a date or a time of day is no number of a paper. */
+static gboolean is_moment(const char *text)
+{
+    return g_regex_match_simple(
+        "^\\(?\\d{1,2}([./-])\\d{1,2}\\1\\d{2}(\\d{2})?\\)?([ ,]|$)"
+        "|^\\d{1,2}:\\d{2}(:\\d{2})?\\)?([ ,]|$)",
+        text, 0, 0);
+}
+
+/* A bracket whose other half is not there. */
+static void cut_bracket(char *text)
+{
+    gsize n = strlen(text);
+    if (n > 1 && text[n - 1] == ')' && strchr(text, '(') == NULL)
+        text[n - 1] = '\0';
+    if (text[0] == '(' && text[1] != '\0' && strchr(text, ')') == NULL)
+        memmove(text, text + 1, strlen(text));
+}
+
 /* In a number of several groups every group but a short first one has a digit. */
 static gboolean is_number_group(const dx_page *p, guint first, guint last)
 {
@@ -159,7 +186,8 @@ static void add_free(dx_choices *out, const dx_page *p, const dx_leaf *l,
             if (dx_choices_count(out) >= FREE_MAX)
                 return;
             g_autofree char *text = slice(p, t->word_start[a], t->word_end[b]);
-            if (strlen(text) > 200 || (l->kind == DX_KIND_ID && !has_digit(text)))
+            if (strlen(text) > 200 || !has_sign(text) ||
+                (l->kind == DX_KIND_ID && (!has_digit(text) || is_moment(text))))
                 continue;
             if (l->kind == DX_KIND_ID && !is_number_group(p, a, b))
                 break;
@@ -172,6 +200,8 @@ static void add_free(dx_choices *out, const dx_page *p, const dx_leaf *l,
             gsize n = strlen(trimmed);
             while (n > 1 && strchr(",;:", trimmed[n - 1]) != NULL)
                 trimmed[--n] = '\0';
+            if (l->kind == DX_KIND_ID)
+                cut_bracket(trimmed);
             double weight = weight_of(p, labels, t->word_start[a], t->word_end[b]);
             /* a whole cell (or all behind a label in it) is likelier than a part */
             if (t->word_end[b] != cell->end)

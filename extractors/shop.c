@@ -14,9 +14,11 @@
 #define HEAD_LINES   14  /* looked at */
 #define HEAD_PART    0.5 /* of the page height */
 #define ADDRESS_MOST 5   /* lines */
+#define SEEN_LEAST   0.6 /* probability of a word: "0Y" off a smudge is no company */
 
 #define NAME_FORM   3.8 /* the first line with the form of a company */
 #define NAME_FIRST  2.6 /* the first solid line */
+#define NAME_FAINT  1.5 /* the first line, hardly read */
 #define NAME_NEXT   0.7 /* the second */
 #define NAME_BEFORE 0.8 /* the line right above the address */
 #define BLOCK_HEAD  2.6 /* the lines of street to place */
@@ -32,6 +34,7 @@ typedef struct line {
     gboolean has_form;    /* of a company */
     gboolean is_register; /* with its number behind it */
     gboolean is_greeting;
+    gboolean is_faint;
 } line;
 
 static void line_clear(gpointer data)
@@ -55,6 +58,21 @@ static gboolean is_noise(const char *text)
         longest = MAX(longest, run);
     }
     return good < 4 || good * 2 < all || longest < 3;
+}
+
+/* "Coffee 2.00 2 4.00": two amounts in a row are goods, whatever the words say. */
+static gboolean is_goods(const char *text)
+{
+    guint count = 0;
+    for (const char *c = text; *c != '\0'; c++) {
+        gsize n = strspn(c, "0123456789");
+        if (n > 0 && (c[n] == '.' || c[n] == ',') &&
+            strspn(c + n + 1, "0123456789") == 2 &&
+            strchr(" \t", c[n + 3]) != NULL) /* or the end */
+            count++;
+        c += n > 0 ? n - 1 : 0;
+    }
+    return count > 1;
 }
 
 /* "29,": the number of a house alone in its line. */
@@ -245,6 +263,17 @@ static gboolean is_head_end(const char *text)
     return dx_is_title(text);
 }
 
+/* A line in which a word of some letters was hardly read. */
+static gboolean is_faint(const dx_scene *s, const GArray *boxes)
+{
+    for (guint i = 0; s->words != NULL && i < boxes->len; i++) {
+        const dx_box *box = &g_array_index(boxes, dx_box, i);
+        if (dx_seen(s->layout, s->words, box) < SEEN_LEAST)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* What may stand below the line with the postcode: a state, a country. */
 static gboolean is_region(const char *text)
 {
@@ -261,8 +290,9 @@ static gboolean is_region(const char *text)
     return dx_normalize(DX_KIND_COUNTRY, text, NULL, &code, NULL);
 }
 
-static GArray *head_of(const dx_layout *l)
+static GArray *head_of(const dx_scene *s)
 {
+    const dx_layout *l = s->layout;
     GArray *lines = g_array_new(FALSE, TRUE, sizeof(line));
     g_array_set_clear_func(lines, line_clear);
     for (gsize at = 0; at < l->bytes && lines->len < HEAD_LINES;) {
@@ -276,7 +306,7 @@ static GArray *head_of(const dx_layout *l)
         cut_label(one.text);
         gboolean is_bare = is_noise(one.text) && !is_register(one.text) &&
                            !has_postcode(one.text) && !is_house(one.text);
-        one.is_title = is_head_end(one.text);
+        one.is_title = is_head_end(one.text) || is_goods(one.text);
         gboolean is_over = one.box.y0 > HEAD_PART || (one.is_title && lines->len > 2);
         if (is_bare || boxes->len == 0 || is_over) {
             g_free(one.text);
@@ -285,7 +315,9 @@ static GArray *head_of(const dx_layout *l)
             continue;
         }
         g_autofree char *folded = dx_fold(one.text, strlen(one.text));
-        one.has_postcode = has_postcode(one.text);
+        g_autofree char *bare = g_strdup(one.text); /* 95874 of "(95874)" is none */
+        cut_register(bare);
+        one.has_postcode = has_postcode(bare);
         one.is_greeting = is_greeting(folded);
         one.is_register = has_register(one.text);
         gboolean is_place = is_plot(folded) || (one.has_postcode && is_region(one.text));
@@ -294,7 +326,9 @@ static GArray *head_of(const dx_layout *l)
         one.is_street = (dx_is_street(one.text) || is_plot(folded) ||
                          g_str_has_prefix(folded, "c/o ")) &&
                         !is_register(one.text) && !one.is_register;
-        one.has_form = dx_has_legal_form(one.text) || nearly_has_form(folded);
+        one.is_faint = is_faint(s, boxes);
+        one.has_form =
+            nearly_has_form(folded) || (dx_has_legal_form(one.text) && !one.is_faint);
         g_array_append_val(lines, one);
     }
     return lines;
@@ -459,6 +493,8 @@ static void add_names(const GArray *head, guint limit, GArray *clues)
         double score = solid == 0 ? NAME_FIRST : solid == 1 ? NAME_NEXT : 0;
         if (letters_of(one->text) < 4 || g_ascii_isdigit(one->text[0]))
             score -= NAME_FIRST; /* what a stamp or a hand left above the print */
+        else if (one->is_faint && solid == 0)
+            score -= NAME_FAINT;
         else
             solid++;
         gboolean is_form = is_firm ? has_firm_form(folded) : one->has_form;
@@ -515,7 +551,7 @@ void dx_clues_shop(const dx_scene *s, GArray *clues)
 {
     if (!s->is_first_page)
         return;
-    g_autoptr(GArray) head = head_of(s->layout);
+    g_autoptr(GArray) head = head_of(s);
     guint first = head->len, last = 0;
     if (find_address(head, &first, &last))
         add_address(head, first, last, clues);

@@ -91,7 +91,8 @@ enum {
     W_PAY = 1024,
     W_SUB = 2048,
     W_ROUND = 4096,
-    W_PAID = 8192
+    W_PAID = 8192,
+    W_RATE = 16384 /* a sum of what has one rate of tax */
 };
 
 static const struct {
@@ -199,6 +200,7 @@ static const struct {
     { "bill total", W_GROSS },
     { "total for this", W_GROSS },
     { "nett total", W_GROSS },
+    { "% suppl", W_OTHER | W_RATE },
     { " incl", W_WITH },
     { " inkl", W_WITH },
     { " inc ", W_WITH },
@@ -354,6 +356,10 @@ static int nearly(const char *word)
     } sums[] = { { "total", W_SUM },
                  { "subtotal", W_NET | W_SUB },
                  { "rounding", W_OTHER | W_ROUND },
+                 { "payable", W_DUE },
+                 { "balance", W_DUE },
+                 { "inclusive", W_WITH },
+                 { "exclusive", W_WITHOUT },
                  { "change", W_CHANGE } };
     gsize n = strlen(word);
     for (gsize i = 0; i < G_N_ELEMENTS(sums); i++) {
@@ -363,7 +369,8 @@ static int nearly(const char *word)
         if (strlen(sums[i].word) == n && wrong == 1)
             return sums[i].bits;
     }
-    return 0;
+    /* "uclusive": two letters run together */
+    return n > 6 && g_str_has_suffix(word, "clusive") && word[0] != 'e' ? W_WITH : 0;
 }
 
 static int bits_of(const char *label)
@@ -398,7 +405,10 @@ static void lean_by_words(item *it, int b, double weight)
         b &= ~W_NET;
     if ((b & W_SUM) && (b & W_ROUND) && !it->is_rounding) /* "total after rounding" */
         b = (b & ~(W_OTHER | W_ROUND)) | W_GROSS;
-    double other = (b & W_OTHER) ? -3.0 : 0, paid = (b & (W_CASH | W_CHANGE)) ? -1.5 : 0;
+    double other = (b & W_RATE)    ? -6.0
+                   : (b & W_OTHER) ? -3.0
+                                   : 0,
+           paid = (b & (W_CASH | W_CHANGE)) ? -1.5 : 0;
     double lean[ROLES] = {
         [NET] = ((b & W_NET) ? 2.5 : 0) + ((b & W_SUM) ? 0.3 : 0) -
                 ((b & W_GROSS) ? 2 : 0) - ((b & W_DUE) ? 1.5 : 0) -
@@ -736,7 +746,7 @@ static void use_rounding(GArray *items)
             for (guint b = 0; from->lean[GROSS] > 0.5 && b < items->len; b++) {
                 item *to = &g_array_index(items, item, b);
                 gboolean is_it = from->micro + by->micro == to->micro ||
-                                 from->micro - by->micro == to->micro;
+                                 (by->micro > 0 && from->micro - by->micro == to->micro);
                 if (!is_it || a == r || b == r || b <= a || to->lean[GROSS] <= 0.5)
                     continue;
                 to->lean[GROSS] += SUM_ROUNDED;
@@ -760,13 +770,19 @@ static void use_cash(GArray *items)
             const item *change = &g_array_index(items, item, h);
             if (h == c || change->lean[CHANGE] <= 1)
                 continue;
+            gboolean is_exact = FALSE;
             for (guint t = 0; t < items->len; t++) {
                 item *total = &g_array_index(items, item, t);
-                if (t == c || t == h || total->micro <= 0)
-                    continue;
-                if (cash->micro - change->micro == total->micro)
+                if (t != c && t != h && total->micro > 0 &&
+                    cash->micro - change->micro == total->micro) {
                     total->lean[GROSS] += SUM_CASH;
-                else if (near(cash->micro - change->micro, total->micro))
+                    is_exact = TRUE;
+                }
+            }
+            for (guint t = 0; t < items->len && !is_exact; t++) {
+                item *total = &g_array_index(items, item, t);
+                if (t != c && t != h && total->micro > 0 &&
+                    near(cash->micro - change->micro, total->micro))
                     total->lean[GROSS] += SUM_CASH_NEAR;
             }
         }

@@ -228,6 +228,17 @@ static void test_totals(void)
           "TOTAL INCL. GST@6%   68.10\nCASH   100.10\nCHANGE   32.00", "total", "68.10" },
         { "a currency between", "Total   RM   64.15\nItems   RM   70.15", "total",
           "64.15" },
+        { "a sum of one rate is not the sum of all",
+          "Total 6% supplies (excl. GST):   30.28\nGST:   1.82\nTotal 6% supplies (Inc. "
+          "GST):   32.10\nTotal 0% supplies:   27.44\nTotal Paydble:   59.54",
+          "total", "59.54" },
+        { "rounding down, and the tax table below",
+          "Total Sales (Excluding GST)   80.91\nTotal GST   0.00\nRounding   "
+          "-0.01\nTotal "
+          "Sales (uclusive of GST)   80.90\nCASH   100.00\nChange   19.10\nTotal   80.91 "
+          "  "
+          "0.00",
+          "total", "80.90" },
         { "a date is no amount", "Total 21.11.2018\nTotal   8.00", "total", "8.00" },
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -350,6 +361,14 @@ static void test_shop(void)
         { "a label before an address",
           "MAWAR BHD\nADD: LOT 11995, JALAN KAPAR\n41400 KLANG\nDATE: 15/12/2016",
           "merchant_address", "LOT 11995, JALAN KAPAR, 41400 KLANG" },
+        { "goods are no address, whatever company a smudge names",
+          "RELAIS TOTAL OULMES\nAUTOROUTE RABAT MEKNES\n1500O KHEMISSET\nTel: 05.22\n"
+          "CAFE CREME 12.00 2 24.00\nCAFE NOIR 10.00 2 20.00",
+          "merchant_address", "AUTOROUTE RABAT MEKNES, 15000 KHEMISSET" },
+        { "a register number is no postcode",
+          "BUNGA SDN BHD\nBOTANY SHOP (95874)\nUNIT L1-044, JALAN MAWAR\n93350 KUCHING\n"
+          "Tel: 1",
+          "merchant_address", "UNIT L1-044, JALAN MAWAR, 93350 KUCHING" },
         { "the first line",
           "Bäckerei Lind\nWeg 3\n24937 Flensburg\nTel: 0461 1234\nKassenbon",
           "merchant_name", "Bäckerei Lind" },

@@ -315,6 +315,17 @@ static void test_candidates(void)
                                    "2024-05-31\n1.234.567,89\nGFDRQ6PP0\nPO 12345";
     g_autoptr(GArray) taxes = dx_find_candidates(V, no_taxes, strlen(no_taxes), NULL);
     g_assert_cmpuint(taxes->len, ==, 0);
+    /* words are no currencies, a piece of a date is no telephone */
+    static const char words[] = "MAWAR SDN BHD\nTRY OUR TEA\nBHD 3.00\tMUR";
+    g_autoptr(GArray) codes = dx_find_candidates(C, words, strlen(words), NULL);
+    g_assert_cmpuint(codes->len, ==, 2);
+    g_assert_cmpstr(g_array_index(codes, dx_candidate, 0).value, ==, "BHD");
+    g_assert_cmpuint(g_array_index(codes, dx_candidate, 0).start, ==, 26);
+    static const char days[] = "30/03/2018 12:36\n(07-3523888";
+    g_autoptr(GArray) phones =
+        dx_find_candidates(DX_KIND_PHONE, days, strlen(days), NULL);
+    g_assert_cmpuint(phones->len, ==, 1);
+    g_assert_cmpstr(g_array_index(phones, dx_candidate, 0).value, ==, "07-3523888");
     g_autoptr(GArray) none = dx_find_candidates(A, "\xff 1.00", 6, NULL);
     g_assert_cmpuint(none->len, ==, 0);
 }
