@@ -1,10 +1,17 @@
 /*
- * classify.c - the class of a document: every label scored as an answer.
+ * classify.c - the class of a document: every label scored as an answer, and by the titles
+ *              that the paper gives itself.
  */
 #include "extract.h"
+#include "titles.h"
 
 #include <math.h>
 #include <string.h>
+
+#define DECODER_PART 0.6 /* of the decoder's logits that count; fitted for confidence */
+#define HAS_FIELDS   3.0 /* logits of a PDF that can be filled in, for a form */
+#define FIELDS_LEAST 3u
+#define UNTITLED     1.0 /* logits of "other" where the paper names no listed kind */
 
 static const char *const default_labels[] = {
     "invoice",   "credit note",  "receipt",        "purchase order", "delivery note",
@@ -41,6 +48,57 @@ static json_t *ranked(const char *const *labels, const double *logprob, guint co
                      "alternatives", others);
 }
 
+static gboolean is_other(const char *label)
+{
+    static const char *const names[] = { "other", "unknown", "none",  "sonstiges",
+                                         "autre", "otro",    "altro", "overig",
+                                         "outro", "inne" };
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        if (g_ascii_strcasecmp(label, names[i]) == 0)
+            return TRUE;
+    return FALSE;
+}
+
+/* "other" has what the labels but the best have together, so that it wins when none has half;
+ * more where no heading speaks for any of them. */
+static void weigh_other(const char *const *labels, double *logit, guint count,
+                        gboolean is_titled)
+{
+    double top = -G_MAXDOUBLE, sum = 0;
+    for (guint i = 0; i < count; i++)
+        top = is_other(labels[i]) ? top : MAX(top, logit[i]);
+    for (guint i = 0; i < count; i++)
+        sum += is_other(labels[i]) ? 0 : exp(logit[i] - top);
+    for (guint i = 0; i < count; i++)
+        if (is_other(labels[i]))
+            logit[i] = top + log(sum - 1 + exp(MIN(logit[i] - top, 0))) +
+                       (is_titled ? 0 : UNTITLED);
+}
+
+/* What the decoder says, what the paper calls itself, and whether it can be filled in. */
+static void weigh(const dx_work *w, const dx_page *p, const char *const *labels,
+                  double *logit, guint count)
+{
+    g_autofree const char **classes = g_new0(const char *, count);
+    g_autoptr(GArray) fields =
+        w->source->fields != NULL ? w->source->fields(w->source->user, NULL) : NULL;
+    for (guint i = 0; i < count; i++) {
+        classes[i] = dx_title_class(labels[i]);
+        logit[i] *= DECODER_PART;
+        if (g_strcmp0(classes[i], "form") == 0 && fields != NULL &&
+            fields->len >= FIELDS_LEAST)
+            logit[i] += HAS_FIELDS;
+    }
+    g_autofree double *titles = g_new0(double, count);
+    gboolean is_titled = FALSE;
+    dx_title_scores(p->layout, p->words, classes, count, titles);
+    for (guint i = 0; i < count; i++) {
+        logit[i] += titles[i];
+        is_titled |= titles[i] > 0;
+    }
+    weigh_other(labels, logit, count, is_titled);
+}
+
 json_t *dx_classify(dx_engine *engine, const dx_source *source, const dx_options *options,
                     GError **error)
 {
@@ -63,5 +121,6 @@ json_t *dx_classify(dx_engine *engine, const dx_source *source, const dx_options
         !dx_answer_score(engine->model, dx_session_context(session), labels, count,
                          logprob, error))
         return NULL;
+    weigh(&w, p, labels, logprob, count);
     return ranked(labels, logprob, count);
 }

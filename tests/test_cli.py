@@ -477,6 +477,18 @@ class Reading(Case):
         out = self.expect((0, 4), "classify", INVOICE, "--labels", "invoice,receipt,form").out
         self.assertRegex(out, r"\b(invoice|receipt|form)\b")
 
+    def test_classify_scores(self):
+        """Labels of the user, one of them "other": all have a share, and the shares make one."""
+        for labels, best in (("Rechnung,Lieferschein,other", "Rechnung"), ("apples,pears", None)):
+            with self.subTest(labels):
+                out = self.expect((0, 4), "classify", SAMPLES / "invoice-de.pdf", "--labels", labels).out
+                got = json.loads(out)["class"]
+                shares = {row["label"]: row["confidence"] for row in [got, *got["alternatives"]]}
+                self.assertEqual(set(shares), set(labels.split(",")))
+                self.assertAlmostEqual(sum(shares.values()), 1, places=4)
+                self.assertEqual(got["confidence"], max(shares.values()))
+                self.assertIn(got["label"], [best] if best else labels.split(","))
+
 
 class Logs(Case):
     def test_json_lines(self):

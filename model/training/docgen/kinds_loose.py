@@ -138,7 +138,7 @@ def address(sc, x, y, w, side, pre, head=None, f=None, anchor="l", number=False)
             elif f"{pre}_address" not in p.fields:
                 for t in lines:
                     part = f.clean(t)
-                    if part not in ink.text: part = ink.text.split(f.clean(sep).strip())[-1].strip()   # cut off at the edge
+                    if part not in ink.text: part = ink.text.split(f.clean(sep).strip() or " ")[-1].strip()   # cut off at the edge; a face may lack the sign
                     if part and part in f.clean(t): p.extend(f"{pre}_address", p.sub(ink, f, part))
         return y + sc.lh
     nf = sc.fat if hasattr(sc, "fat") and r.random() < .3 else f
