@@ -292,6 +292,35 @@ GPtrArray *dp_claims_list(dp_claims *c, dp_claims_which which, GError **error)
     return out;
 }
 
+/* The names in `dir`; none when it cannot be read. */
+static GPtrArray *names_in(const char *dir)
+{
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GDir) handle = g_dir_open(dir, 0, NULL);
+    const char *name;
+    while (handle != NULL && (name = g_dir_read_name(handle)) != NULL)
+        g_ptr_array_add(names, g_build_filename(dir, name, NULL));
+    return names;
+}
+
+GPtrArray *dp_claims_find(const char *folder, const char *relative)
+{
+    GPtrArray *found = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *base = g_build_filename(folder, DP_CLAIMS_FOLDER, NULL);
+    g_autoptr(GPtrArray) ids = names_in(base);
+    for (guint i = 0; i < ids->len; i++) {
+        g_autoptr(GPtrArray) numbers = names_in(g_ptr_array_index(ids, i));
+        for (guint k = 0; k < numbers->len; k++) {
+            g_autofree char *path =
+                g_build_filename(g_ptr_array_index(numbers, k), relative, NULL);
+            struct stat st;
+            if (lstat(path, &st) == 0 && S_ISREG(st.st_mode))
+                g_ptr_array_add(found, g_steal_pointer(&path));
+        }
+    }
+    return found;
+}
+
 const char *dp_claims_relative(const char *folder, const char *path)
 {
     gsize length = strlen(folder);

@@ -46,6 +46,10 @@ typedef enum dp_claims_which {
 /* Adopt what dead watchers left, and list it.  GPtrArray of dp_claimed, the caller unrefs. */
 GPtrArray *dp_claims_list(dp_claims *claims, dp_claims_which which, GError **error);
 
+/* The paths of all files that any watcher took as `relative` and has still.  Needs no claims,
+ * any thread.  GPtrArray of char *, the caller unrefs. */
+GPtrArray *dp_claims_find(const char *folder, const char *relative);
+
 /* "FOLDER/.docvl/ID/NUMBER/a/b.pdf" to "a/b.pdf"; NULL when `path` is no claim there.
  * Borrowed from `path`. */
 const char *dp_claims_relative(const char *folder, const char *path);

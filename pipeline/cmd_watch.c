@@ -458,12 +458,14 @@ int dp_cmd_watch(dp_app *app, int argc, char **argv)
     s.watch.targets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     s.watch.moving = g_hash_table_new(NULL, NULL);
     g_mutex_init(&s.watch.lock);
+    g_cond_init(&s.watch.moved);
     int code = run(&s, config);
     g_ptr_array_unref(s.folders);
     g_ptr_array_unref(s.leaving);
     g_hash_table_unref(s.watch.targets);
     g_hash_table_unref(s.watch.moving);
     g_mutex_clear(&s.watch.lock);
+    g_cond_clear(&s.watch.moved);
     dp_site_unref(s.watch.site);
     dp_queue_free(s.watch.queue);
     dx_engine_free(s.engine);

@@ -124,14 +124,27 @@ static void give_up(const dp_job *job, gint64 id, dp_job_report *report)
     report->is_grip_lost = !is_ok && !is_lost(error);
 }
 
+/* Nothing lies where the row said when it was claimed: the file was moved since, or a crash
+ * came between the journal and the move.  Where it lies, or NULL. */
+static char *find_moved(const dp_job *job, const dp_doc *doc)
+{
+    g_autoptr(dp_doc) now = dp_queue_get(job->queue, doc->id, NULL);
+    if (now != NULL && !dp_path_is_gone(now->path))
+        return g_strdup(now->path);
+    return job->hooks->find != NULL ? job->hooks->find(job->hooks->user, doc) : NULL;
+}
+
 static void end_failed(const dp_job *job, const dp_doc *doc, const GError *cause,
                        dp_job_report *report)
 {
     /* Somebody took the input away: it will not come back by waiting. */
-    gboolean is_gone = doc->state == DP_STATE_CLAIMED && dp_path_is_gone(doc->path);
+    gboolean is_missing = doc->state == DP_STATE_CLAIMED && dp_path_is_gone(doc->path);
+    g_autofree char *moved = is_missing ? find_moved(job, doc) : NULL;
+    gboolean is_gone = is_missing && moved == NULL;
     dp_failure failure = { .code = is_gone ? "gone" : dp_error_name(cause),
                            .reason = cause->message,
-                           .is_temporary = !is_gone && dp_error_is_temporary(cause),
+                           .is_temporary = moved != NULL ||
+                                           (!is_gone && dp_error_is_temporary(cause)),
                            .is_final = is_gone };
     g_autoptr(GError) error = NULL;
     g_autoptr(dp_doc) after = NULL;
@@ -352,6 +365,11 @@ void dp_job_run(const dp_job *job, dp_doc *doc, dp_job_report *report)
     assert(job->hooks->recipe != NULL);
     *report = (dp_job_report){ .bytes = doc->bytes };
     gint64 started = g_get_monotonic_time();
+    char *moved = dp_path_is_gone(doc->path) ? find_moved(job, doc) : NULL;
+    if (moved != NULL) {
+        g_free(doc->path);
+        doc->path = moved;
+    }
     if (doc->state == DP_STATE_PUBLISHED) {
         route_again(job, doc, report);
     } else if (doc->is_giving_up) {

@@ -103,6 +103,9 @@ typedef struct dp_job_hooks {
     /* The recipe of doc->profile, a reference for the caller; NULL fails the document with
      * DP_JOB_NORECIPE. */
     dp_recipe *(*recipe)(void *user, const dp_doc *doc);
+    /* Nothing lies at doc->path: where the file lies instead (the journal knows by then), or
+     * NULL.  Caller frees.  For owners that tell the journal of a move before they move. */
+    char *(*find)(void *user, const dp_doc *doc);
     /* The result is durable and journaled; now the input may be touched.  Called once after
      * publication and again (with the result read back from doc->target) for every later
      * claim of a document that is still published.  Plan with dp_queue_actions_plan(), do

@@ -53,6 +53,7 @@ typedef struct dp_watch {
     GMutex lock; /* guards what follows */
     dp_site *site;
     GHashTable *moving;  /* ids of documents whose file is being moved just now */
+    GCond moved;         /* one of them is there */
     GHashTable *targets; /* results that are promised to a document and not there yet */
     guint sweeps;        /* counts up when files were left in the work folders */
 } dp_watch;

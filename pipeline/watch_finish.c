@@ -4,7 +4,8 @@
  *
  * The journal learns the new path before the file is renamed.  A crash between the two
  * leaves a file in the work folder whose content the journal knows under a path that does
- * not exist; the sweep at the next start recognises that and finishes it again.
+ * not exist; the sweep at the next start recognises that and finishes it again, or the worker
+ * that is to work on it is faster and goes on with the file where it is (find_file).
  */
 #include "watch.h"
 
@@ -88,20 +89,21 @@ static void note_sweep(dp_watch *w)
     g_mutex_unlock(&w->lock);
 }
 
-/* A worker and a sweep may come to the same file; one of them moves it. */
-static gboolean begin_move(dp_watch *w, gint64 id)
+/* A worker and a sweep may come to the same file; one of them moves it, the other waits, as
+ * what follows needs the file in its new place. */
+static void begin_move(dp_watch *w, gint64 id)
 {
     g_mutex_lock(&w->lock);
-    gboolean is_first =
-        id == 0 || g_hash_table_add(w->moving, GSIZE_TO_POINTER((gsize)id));
+    while (id != 0 && !g_hash_table_add(w->moving, GSIZE_TO_POINTER((gsize)id)))
+        g_cond_wait(&w->moved, &w->lock);
     g_mutex_unlock(&w->lock);
-    return is_first;
 }
 
 static void end_move(dp_watch *w, gint64 id)
 {
     g_mutex_lock(&w->lock);
     g_hash_table_remove(w->moving, GSIZE_TO_POINTER((gsize)id));
+    g_cond_broadcast(&w->moved);
     g_mutex_unlock(&w->lock);
 }
 
@@ -135,8 +137,7 @@ static gboolean move_once(dp_watch *w, const char *folder, const dp_place *place
 static gboolean move_to(dp_watch *w, const char *folder, const dp_place *place,
                         const char *from, gint64 id, char **moved)
 {
-    if (!begin_move(w, id))
-        return FALSE;
+    begin_move(w, id);
     gboolean is_moved = move_once(w, folder, place, from, id, moved);
     end_move(w, id);
     return is_moved;
@@ -334,6 +335,28 @@ static dp_recipe *find_recipe(void *user, const dp_doc *doc)
     return dp_recipe_ref(place.recipe);
 }
 
+/* A file in a work folder whose content the journal knows under a path where nothing lies is
+ * that document: its move did not happen. */
+static char *find_file(void *user, const dp_doc *doc)
+{
+    dp_watch *w = user;
+    g_autoptr(dp_site) site = dp_watch_site(w);
+    dp_place place;
+    if (!dp_site_place(site, doc->origin, &place))
+        return NULL;
+    g_autoptr(GPtrArray) paths = dp_claims_find(place.folder->path, place.relative);
+    for (guint i = 0; i < paths->len; i++) {
+        const char *path = g_ptr_array_index(paths, i);
+        char sha256[65];
+        dp_stamp stamp;
+        if (dp_hash_file(path, sha256, &stamp, NULL) &&
+            strcmp(sha256, doc->sha256) == 0 &&
+            dp_queue_set_path(w->queue, doc->id, path, NULL))
+            return g_strdup(path);
+    }
+    return NULL;
+}
+
 /* Routes of the configuration as it is now; a plan that was made stands (queue.h). */
 static gboolean on_published(void *user, const dp_doc *doc, const json_t *result,
                              dp_routing *routing, GError **error)
@@ -418,6 +441,7 @@ dp_job_hooks dp_watch_hooks(dp_watch *watch)
 {
     return (dp_job_hooks){ .user = watch,
                            .recipe = find_recipe,
+                           .find = find_file,
                            .on_published = on_published,
                            .on_failed = on_failed,
                            .on_given_up = on_given_up,

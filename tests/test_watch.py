@@ -789,6 +789,27 @@ class Service(Case):
         self.until("routed", lambda: os.path.exists(self.path("archive", "lost", "bad.pdf")))
         self.assertTrue(os.path.exists(self.path("out", "failed", "bad.pdf")))
 
+    def test_a_move_that_did_not_happen(self):
+        """The journal knew the new path, then came a crash: the worker is faster than the sweep."""
+        self.config(top="routes:\n  root: archive\n  failed:\n    do: [{move: 'lost/{@file}'}]\n")
+        w = self.start(env={"DOCVL_BACKOFF": "60000,60000,60000,60000"})
+        self.drop("bad.pdf", b"junk")
+        self.until("failed", lambda: "bad.pdf.error.json" in self.failures())
+        w.stop()
+        work = self.path("in", ".docvl", "0123456789ab", "1")
+        os.makedirs(work)
+        os.rename(self.path("out", "failed", "bad.pdf"), os.path.join(work, "bad.pdf"))
+        self.write("in/.docvl/0123456789ab.lock", "")
+        with contextlib.closing(sqlite3.connect(self.path("j.db"))) as db, db:
+            db.execute("UPDATE documents SET next_at=1")
+        w = self.start(1)
+        self.until("routed", lambda: os.path.exists(self.path("archive", "lost", "bad.pdf")))
+        self.until("given up", lambda: self.failures()["bad.pdf.error.json"]["status"] == "quarantined")
+        self.assertEqual(self.failures()["bad.pdf.error.json"]["code"], "unreadable")
+        self.assertNotIn("gone", w.text())
+        left = [name for name in files_below(self.path("in")) if not name.endswith(".lock")]
+        self.assertEqual(left, [])
+
     def test_moved_before_a_later_action_was_given_up(self):
         """The file stays where the first action put it; the note goes when all is done."""
         flag = self.path("flag")

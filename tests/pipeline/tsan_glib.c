@@ -1,6 +1,6 @@
 /*
- * tsan_glib.c - tells ThreadSanitizer of GLib's locks and conditions.  It cannot see them: GLib
- * is not instrumented and takes them by futex.  Linked into programs built with
+ * tsan_glib.c - tells ThreadSanitizer of GLib's locks, conditions and counts.  It cannot see
+ * them: GLib is not instrumented and takes them by futex.  Linked into programs built with
  * -Db_sanitize=thread, where these functions stand before GLib's.
  */
 #include <dlfcn.h>
@@ -81,4 +81,15 @@ gboolean g_cond_wait_until(GCond *cond, GMutex *mutex, gint64 end)
     gboolean is_woken = REAL(g_cond_wait_until)(cond, mutex, end);
     __tsan_acquire(mutex);
     return is_woken;
+}
+
+/* Who drops the last reference has seen what the others did. */
+gboolean g_atomic_ref_count_dec(gatomicrefcount *count)
+{
+    static gpointer real_g_atomic_ref_count_dec;
+    __tsan_release(count);
+    gboolean is_last = REAL(g_atomic_ref_count_dec)(count);
+    if (is_last)
+        __tsan_acquire(count);
+    return is_last;
 }
