@@ -6,7 +6,7 @@ from anchors import labels
 from asks import Sheet
 import torch.distributed as dist
 from docgen.canvas import Page as _Page
-from docgen import canvas
+from docgen import canvas, geometry
 from docgen.canvas import CHARS, CIDX
 NCLS = len(CHARS) + 1
 ap = argparse.ArgumentParser()
@@ -15,7 +15,7 @@ ap.add_argument("--out", default="/tmp/out"); ap.add_argument("--scale", type=fl
 ap.add_argument("--workers", type=int, default=15); ap.add_argument("--compile", type=int, default=1); ap.add_argument("--dev", default="cuda")
 ap.add_argument("--decay_from", type=float, default=1.); ap.add_argument("--warm", type=int, default=200); ap.add_argument("--seed", type=int, default=0); ap.add_argument("--state", default="/tmp/nano_state.pt")
 ap.add_argument("--tile_part", type=float, default=.16); ap.add_argument("--mix_part", type=float, default=.34); ap.add_argument("--save_every", type=float, default=150)
-ap.add_argument("--old_slots", type=int, default=4)
+ap.add_argument("--old_slots", type=int, default=4); ap.add_argument("--ema", type=float, default=0.)                     # e.g. .998: part*.bin holds the running mean, last*.bin the tower itself
 ap.add_argument("--vocab", type=int, default=4096); ap.add_argument("--eval_n", type=int, default=32)
 ap.add_argument("--world", type=int, default=0)
 ap.add_argument("--own", default=""); ap.add_argument("--own_part", type=float, default=.5); ap.add_argument("--schemas", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../schemas"))
@@ -127,13 +127,15 @@ def draw(kind, r):
 def cuts(r):
     """Tiles of one document at the geometry of the program's tilings, for dense reading: (image, labels)."""
     x = r.random()
-    canvas.PITCH[0] = r.choices([1.0, .97, .94, .9, 1.06, 1.15], [64, 8, 8, 6, 8, 6])[0]
-    if x < .2: p = docgen.random_text(r, 512, 512, r.choice([80, 160, 300, 450, 600]))
-    elif x < .36: p = docgen.random_text(r, *r.choice([(992, 1403), (992, 1403), (1240, 1754)]), r.randint(900, 6000))
+    canvas.PITCH[0] = r.choices([1.0, .97, .94, .9, 1.06, 1.15], [54, 14, 12, 9, 6, 5])[0]
+    if x < .2: p = docgen.random_text(r, 512, 512, r.choice([80, 160, 300, 450, 600, 1200]))
+    elif x < .36: p = docgen.random_text(r, *r.choice([(992, 1403), (992, 1403), (1240, 1754)]), r.randint(900, 7000))
     elif x < .68:
         w = r.choice([512, 512, r.randint(360, 512), r.randint(512, 1000)]); p = docgen.make(r, pick(r, RECS), (w, min(2200, int(w * r.uniform(1.1, 3.4)))))
     else: p = docgen.make(r, pick(r, DOCS), r.choices([(992, 1403), (992, 1284), (1403, 992), (1240, 1754), (1488, 2105), (744, 1052)], [44, 6, 3, 20, 15, 12])[0])
-    im = np.asarray(p.img, np.uint8); h, w = im.shape; ch = np.asarray(p.chars, np.float64).reshape(-1, 5); out = []
+    if x < .36 and r.random() < .3: geometry.turn(p)
+    if r.random() < (.16 if x < .36 else .05): geometry.wave(p)
+    im = np.asarray(p.img, np.uint8); h, w = im.shape; ch = np.asarray(p.chars, np.float64).reshape(-1, 5); ch = ch[ch[:, 0] < w - 2]; out = []
     sx, sy = (0, 0) if r.random() < .4 else (r.randint(-40, 479), r.randint(-40, 479))
     spots = [(tx, ty) for ty in range(-sy, max(1, h - 32), 480) for tx in range(-sx, max(1, w - 32), 480)]; r.shuffle(spots)
     for tx, ty in spots:
@@ -248,6 +250,8 @@ def degrade(im):
     for step, part in ((8, .08), (3, .13), (2, .08)):                                      # worn and broken ink
         spots = F.interpolate((u(B, 1, H // step, W // step)), (H, W), mode="bilinear")[:, 0]
         x = x + on(part) * R(.1, .7) * (1 - x) * (spots > R(.62, .85)).float()
+    press = F.interpolate(torch.randn(B, 1, H // 2, W // 2, device=dev), (H, W), mode="bilinear")[:, 0]           # ragged edges of old print
+    q = F.avg_pool2d(x[:, None], 3, 1, 1, count_include_pad=False)[:, 0]; x = torch.where(u(B, 1, 1) < .08, torch.sigmoid((q + press * R(.03, .14) - R(.45, .75)) * R(6, 16)), x)
     s = torch.where(u(B) < .5, u(B) * 1.0 + .25, torch.full((B,), 1e-3, device=dev)); k = torch.arange(-4, 5, device=dev).float()
     w = torch.exp(-k[None] ** 2 / (2 * s[:, None] ** 2)); w = w / w.sum(1, keepdim=True)
     y = F.conv2d(F.pad(x[None], (4, 4, 0, 0), mode="replicate"), w[:, None, None, :], groups=B); y = F.conv2d(F.pad(y, (0, 0, 4, 4), mode="replicate"), w[:, None, :, None], groups=B)[0]
@@ -261,6 +265,7 @@ def degrade(im):
     a_ = on(.18) * R(.03, .16); y = (y - a_ * R(0, .7)) / (1 - a_)                 # white made whiter, black blacker
     z = y.clamp(0, 1); y = torch.where(u(B, 1, 1) < .3, jpeg(z, 10 ** R(-.5, .7)), z)
     y = torch.where(u(B, 1, 1) < .15, y.clamp(1e-3, 1) ** R(.6, 1.9), y)
+    dim = R(.35, .75); y = torch.where(u(B, 1, 1) < .07, dim * (R(0, .45) * (1 - y) + y), y)                     # dark paper, grey print
     lo = on(.35) * R(0, .3); y = lo + y * (1 - lo - on(.3) * R(0, .25)); y = torch.where(clean, x0, y)
     return y.clamp(0, 1) * 2 - 1
 def tiles(x, gw, gh):
@@ -285,9 +290,9 @@ def unpack(blob, like):
             sd[n] = torch.from_numpy(q.reshape(r_, -1).astype(np.float32) * sc[:, None]).view(p.shape)
         else: sd[n] = torch.from_numpy(np.frombuffer(blob, np.float32, k, o).copy()).view(p.shape); o += 4 * k
     return sd
-def pack():
+def pack(sd):
     out = bytearray()
-    for p in net.state_dict().values():
+    for p in sd.values():
         p = p.detach().float().cpu()
         if p.ndim >= 2:
             q = p.reshape(p.shape[0], -1); sc = q.abs().amax(1).clamp(min=1e-8) / 127
@@ -317,8 +322,10 @@ def load_folder(folder):
     net.load_state_dict(sd); log("resumed from", folder)
 def save():
     if RANK: return
-    b = pack()
-    for i in range((len(b) + (15 << 20) - 1) // (15 << 20)): open(f"{a.out}/part{i}.bin", "wb").write(b[i * (15 << 20):(i + 1) * (15 << 20)])
+    def write(name, b):
+        for i in range((len(b) + (15 << 20) - 1) // (15 << 20)): open(f"{a.out}/{name}{i}.bin", "wb").write(b[i * (15 << 20):(i + 1) * (15 << 20)])
+    write("part", pack({**net.state_dict(), **mean}))
+    if mean: write("last", pack(net.vision.state_dict()))       # the tower as it is, beside the mean
     if a.state: torch.save({"net": net.state_dict(), "om": om.state_dict(), "oa": oa.state_dict()}, a.state)
 if a.resume and os.path.exists(f"{a.resume}/model.safetensors") and not os.path.exists(a.state): load_folder(a.resume)
 log("million parameters", round(sum(p.numel() for p in net.parameters()) / 1e6, 2), "vision", round(sum(p.numel() for p in net.vision.parameters()) / 1e6, 2))
@@ -327,6 +334,7 @@ if a.compile:
     for k in ("cache_size_limit", "accumulated_cache_size_limit", "recompile_limit", "accumulated_recompile_limit"):
         if hasattr(torch._dynamo.config, k): setattr(torch._dynamo.config, k, 512)
     for b in list(net.vision.blocks) + list(net.lm.layers): b.compile(dynamic=False)
+mean = {n: p.detach().clone() for n, p in net.named_parameters()} if a.ema else {}
 HEAD = torch.tensor(head_ids, device=dev)
 def hidden(im, ids, gw, gh):
     if gw < 0:
@@ -438,6 +446,7 @@ if __name__ == "__main__":
             for q in qs: q.grad = g[o: o + q.numel()].view_as(q); o += q.numel()
         torch.nn.utils.clip_grad_norm_(ps, 1.0)
         om.step(); oa.step(); om.zero_grad(set_to_none=True); oa.zero_grad(set_to_none=True)
+        if mean: torch._foreach_lerp_(list(mean.values()), [p.detach() for p in ps], max(1 - a.ema, 1 / (n + 2)))      # ps: in the order of mean
         n += 1; seen += im.shape[0]; agg.append((k, torch.stack((ls.detach(), la.detach(), acc, ca.float()))))
         if n % 50 == 0 or n in (5, 30):
             by = {}

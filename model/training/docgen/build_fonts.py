@@ -9,6 +9,7 @@ characters of alphabet.py and without hinting, to OUT/CLASS/FAMILY-STYLE.(ttf|ot
 and z (bold italic). Needs apt-get, dpkg-deb and fontTools (python3-fonttools).
 
 The drawing depends on the set: another set of families gives other pages for the same seed.
+Faces named Math… are the Fraktur alphabets of fonts for mathematics.
 Handwriting faces whose signs are drawn wrongly were left out by eye.
 """
 import argparse
@@ -189,6 +190,12 @@ FAMILIES = {
     """,
     "black": """
         Blankenburg | blankenburg | Blankenburg_UNZ1A.ttf
+        Gamaliel | gamaliel | Gamaliel.ttf
+        MathFree | freefont-ttf | {FreeSerif,FreeSerif}.ttf
+        MathLatin | lmodern | {latinmodern-math,latinmodern-math}.otf
+        MathPagella | texgyre-math | {texgyrepagella-math,texgyrepagella-math}.otf
+        MathStix | stix | STIXGeneral-{Regular,Bold}.otf
+        MathTermes | texgyre-math | {texgyretermes-math,texgyretermes-math}.otf
     """,
 }
 
@@ -231,7 +238,20 @@ def unpack(packages, folder):
     return found
 
 
-def cut(source, target, characters):
+def gothic(font, bold):
+    """Puts a font's mathematical Fraktur in the place of its letters; others than A to z go, digits and signs stay."""
+    have = font.getBestCmap()
+    odd = {} if bold else {"C": 0x212D, "H": 0x210C, "I": 0x2111, "R": 0x211C, "Z": 0x2128}
+    base = 0x1D56C if bold else 0x1D504
+    new = {c: g for c, g in have.items() if not chr(c).isalpha()}
+    for n, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"):
+        new[ord(letter)] = have[odd.get(letter, base + n)]
+    for table in font["cmap"].tables:
+        if table.isUnicode():
+            table.cmap = {c: g for c, g in new.items() if c < 0x10000 or table.format == 12}
+
+
+def cut(source, target, characters, fraktur=""):
     """Writes the outlines of the characters alone: no hinting, no layout tables, no glyph names."""
     from fontTools import subset
     from fontTools.ttLib import TTFont
@@ -243,6 +263,8 @@ def cut(source, target, characters):
     options.drop_tables += ["GSUB", "GPOS", "GDEF", "kern", "DSIG", "FFTM", "BASE", "meta", "VDMX", "hdmx",
                             "LTSH", "MATH"]
     font = TTFont(source, lazy=True)
+    if fraktur:
+        gothic(font, fraktur == "b")
     subsetter = subset.Subsetter(options)
     subsetter.populate(unicodes=[ord(c) for c in characters + " "])
     subsetter.subset(font)
@@ -260,7 +282,7 @@ def build(wanted, found, out, characters):
                 continue
             target = out / cls / f"{family}-{style}{os.path.splitext(name)[1]}"
             try:
-                cut(found[name], target, characters)
+                cut(found[name], target, characters, style if family.startswith("Math") else "")
             except Exception as error:                  # one broken font must not hide the others
                 problems.append(f"{name}: {error!r}")
                 continue

@@ -2,10 +2,16 @@
 sentences, and blocks set freely side by side, with what real papers carry besides the values."""
 from . import content as C
 from .blocks import Style, Col, logo_mark, new_page, pairs, party, table, totals
+from .canvas import union
 from .kinds_trade import INCOTERMS, NAMES, Trade, _currency, _recount, brand, draw_totals, title_text, vat_summary
 
 LANGS = ("en", "de", "fr", "es", "it", "nl", "pt")
 PHRASES = {}
+
+
+def more(p, key, ink):
+    """A value goes on in the next line."""
+    if ink and key in p.fields: p.fields[key] += " " + ink.text; p.boxes[key] = union([p.boxes[key], ink.box])
 
 
 def _p(key, *texts):
@@ -146,7 +152,7 @@ def address(sc, x, y, w, side, pre, head=None, f=None, anchor="l", number=False)
     for t in nf.wrap(name, w)[:2]:
         ink = p.text(at, y, t, nf, None, anchor, w); y += sc.lh
         if fresh and first: p.set(f"{pre}_name", ink)
-        elif fresh and ink and f"{pre}_name" in p.fields: p.fields[f"{pre}_name"] += " " + ink.text
+        elif fresh: more(p, f"{pre}_name", ink)
         first = False
     fresh = pre and f"{pre}_address" not in p.fields
     for t in lines:
@@ -370,11 +376,11 @@ def letter(sc, fy):
     r, p, T, st, L = sc.r, sc.p, sc.T, sc.st, sc.L; x, w = st.mx, p.w - st.mx - st.mr; y = st.my
     below = r.random() < .35                                     # the sender's name at the top, its address under the recipient's
     if below:
-        f = r.choice([st.big, st.b]); first = True
+        f = r.choice([st.big, st.b]); first = True; fresh = f"{T.fp}_name" not in p.fields
         for t in f.wrap(T.first.name, w * r.choice([.25, .4, .9])):
             ink = p.text(x, y, t, f); y += f.lh
             if first: p.set(f"{T.fp}_name", ink)
-            elif ink and f"{T.fp}_name" in p.fields: p.fields[f"{T.fp}_name"] += " " + ink.text
+            elif fresh: more(p, f"{T.fp}_name", ink)
             first = False
         y1 = y
     else:

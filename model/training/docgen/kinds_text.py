@@ -22,7 +22,7 @@ def random_text(r, w, h, maxchars):
     bg = r.choices([255, r.randint(200, 254), r.randint(10, 90)], [60, 34, 6])[0]
     p = Page(r, w, h, bg, "page.text")
     p.ink = _ink(r, bg)
-    mode = r.choices([_rows, _scatter, _paragraphs, _grid, _columns, _book, _heads], [22, 13, 13, 9, 6, 15, 30] if p.w < 700 else [10, 4, 12, 8, 18, 34, 20])[0]
+    mode = r.choices([_rows, _scatter, _paragraphs, _grid, _columns, _book, _heads], [19, 11, 11, 9, 6, 26, 28] if p.w < 700 else [9, 3, 9, 8, 16, 42, 18])[0]
     mode(p, maxchars)
     if r.random() < .2: _rules(p)
     return p
@@ -189,14 +189,34 @@ def _split(r, f, s, w):
     return out + [cur] if cur else out
 
 
+_CAST = {"ch": -.07, "ck": -.07, "tz": -.04, LONG_S + "t": -.07, LONG_S + "i": -.05, LONG_S + LONG_S: -.05, LONG_S + "h": -.04, "ff": -.05, "fi": -.05, "fl": -.05, "ct": -.07, "st": -.05, "ll": -.02}
+_SET_OFF = {";": .2, ":": .2, "?": .16, "!": .16, ",": .07}
+
+
+def _mixed(p, x, y, t, f, other, room, track, space):
+    """A line in which some words may be in the other style; returns the number of characters set."""
+    p.space = space; r = p.r; n = 0
+    words = t.split(" ") if other else [t]
+    while words:
+        k = r.choice([1, 2, 3, 5, 9]) if other else 1; g = f
+        if other and r.random() < .3: g, k = other, r.choice([1, 1, 2, 4])
+        ink = p.text(x, y, " ".join(words[:k]), g, None, "l", room, track=track); n += len(ink.text) + 1; words = words[k:]
+        step = ink.x1 + f.adv[" "] + space - x; x += step; room -= step
+        if not ink: break
+    p.space = 0.0
+    return n
+
+
 def _book(p, left):
     """Pages of books, magazines and reports: dense justified text, a running head, a page number, one to three columns."""
-    r = p.r; L = C.Local(r); black = FAMILIES.get("black") and r.random() < .16
+    r = p.r; black = FAMILIES.get("black") and r.random() < .26; L = C.Local(r, "DE" if black and r.random() < .75 else None)
     fam = Family(r.choice(FAMILIES["black"])) if black else Family(r.choice(OLD)) if r.random() < .68 else any_family(r)
-    old = (lambda s: re.sub("s(?=[a-zäöüß])", LONG_S, s)) if black or r.random() < .14 else (lambda s: s)
-    size = r.uniform(8.5, 17) if p.w > 700 else r.uniform(8.5, 15); f = fam(size); lh = size * r.uniform(1.12, 1.45)
+    aged = black or r.random() < .2; old = (lambda s: re.sub("s(?=[a-zäöüß])", LONG_S, s)) if aged and r.random() < .85 else (lambda s: s)
+    size = r.uniform(8.5, 20) if p.w > 700 else r.uniform(8.5, 19); f = fam(size, r.choices("rbi", [84, 6 if not black else 16, 10])[0]); lh = size * r.uniform(1.0, 1.4)
+    other = None if black or r.random() < .55 else fam(size, r.choice("iiib"))             # words set off in italics
+    if aged: p.ties = {**(_CAST if r.random() < .8 else {}), **(_SET_OFF if r.random() < .6 else {})}
     mx = r.uniform(.01, .09) * p.w; n = 1 if p.w < 700 and r.random() < .8 else r.choices([1, 2, 3], [5, 4, 2])[0]
-    gap = size * r.uniform(1.3, 2.4); cw = (p.w - 2 * mx - gap * (n - 1)) / n; y = r.uniform(4, .05 * p.h + 8); just = r.random() < .8; hyphen = r.random() < .7
+    gap = size * r.uniform(1.3, 2.4); cw = (p.w - 2 * mx - gap * (n - 1)) / n; y = r.uniform(4, .05 * p.h + 8); just = r.random() < .8; hyphen = r.random() < .7; spread = r.random() < .85
     number = str(r.randint(2, 699)); bottom = p.h - lh * 1.3
     if r.random() < .6:
         head = L.phrase(2, 6).capitalize(); head = head.upper() if r.random() < .5 else head; hf = fam(size * r.uniform(.8, 1), r.choice("rri"))
@@ -220,7 +240,10 @@ def _book(p, left):
             for i, t in enumerate(ls):
                 if y + f.lh > bottom or left <= 0: break
                 dx = indent if i == 0 else 0; room = cw - dx; tr = min(1.4, max(0, (room - f.width(t)) / max(1, len(t) - 1))) if just and i < len(ls) - 1 and len(t) > 15 else 0
-                left -= len(p.text(x + dx, y, t, f, None, "l", cw + 3, track=tr).text); y += lh
+                sp = 0.0
+                if tr and spread: sp, tr = min(1.5 * size, max(0, (room - f.width(t)) / max(1, t.count(" ")))), 0
+                elif aged: sp = size * r.uniform(0, .3)
+                left -= _mixed(p, x + dx, y, t, f, other, cw + 3, tr, sp); y += lh
             y += lh * r.choice([0, 0, .5])
 
 

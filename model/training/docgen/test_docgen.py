@@ -118,8 +118,8 @@ def check_page(page, problems):
 
 
 def collisions(page):
-    """How many pieces cover another one."""
-    count, pieces = 0, sorted(page.pieces, key=lambda q: q[1])
+    """How many pieces cover another one, as they lay before the page was turned."""
+    count, pieces = 0, sorted(getattr(page, "_flat", page.pieces), key=lambda q: q[1])
     for i, a in enumerate(pieces):
         for b in pieces[i + 1:]:
             if b[1] > a[3] - 3:
