@@ -7,7 +7,8 @@
  * likeliest row of characters is found by dynamic programming.  An anchor is explained by
  * the nearest character alone, as in the labels it was trained with: a character between
  * two anchors costs nothing, one that no anchor has for its own costs much.  Print has a
- * pitch: two characters nearer than their faces can be are one.
+ * pitch: two characters nearer than their faces can be are one.  Condensed faces are told
+ * by a first search, and searched again with their own pitch.
  *
  * model/training/reading.py is the definition of all this but for rows that mix two lines,
  * which labels do not show.
@@ -33,6 +34,11 @@
 #define FLOOR         0.02f /* likelihood of a slip */
 #define PITCH_LEAST   0.65f /* of the expected distance */
 #define PITCH_COST    10.0f
+#define PITCH_NARROW  0.85f /* a track with less is searched again, with its own pitch */
+#define PITCH_FLOOR   0.5f
+#define PITCH_KNOWN   8     /* neighbours that tell it */
+#define PITCH_WORD    1.5f  /* wider is a gap between words */
+#define PITCH_PART    0.3f  /* of the neighbours are nearer than it */
 #define SHARED_LEAST  0.04f /* probability of each of two classes that share an anchor */
 #define SHARED_NEAR   0.75f /* anchors: those that a character has for its own */
 #define SHARED_NAMED  0.6f
@@ -67,6 +73,7 @@ typedef struct state {
 
 typedef struct track {
     float y, height;
+    float pitch;               /* against what is common */
     uint32_t first, last;      /* columns of its reports */
     uint32_t head, tail, next; /* reports in order of columns; next open track */
 } track;
@@ -78,12 +85,12 @@ typedef struct merging {
     uint32_t *links;  /* [rows * columns] next report of the same track */
     track *tracks;
     size_t track_count, track_room;
-    cell *cells;     /* [columns + 1] of one track */
-    float *none;     /* [columns + 1] cost of silence, summed from the left */
-    float *closed;   /* [columns + 1] best cost of the anchors up to this one */
-    uint32_t *from;  /* the last state in closed[] */
-    state *states;   /* [columns * STATES_MOST] */
-    uint32_t *first; /* [columns + 1] first state of a column */
+    cell *cells;    /* [columns + 1] of one track */
+    float *none;    /* [columns + 1] cost of silence, summed from the left */
+    float *closed;  /* [columns + 1] best cost of the anchors up to this one */
+    uint32_t *from; /* the last state in closed[] */
+    state *states;  /* [columns * STATES_MOST] */
+    float *shares;  /* [columns * STATES_MOST] distances of neighbours */
     vl_mark *marks;
     size_t mark_count, mark_room;
 } merging;
@@ -238,6 +245,7 @@ static bool track_start(merging *m, uint32_t column, uint32_t report, uint32_t *
     }
     m->tracks[m->track_count] = (track){ .y = r->y,
                                          .height = r->height,
+                                         .pitch = 1,
                                          .first = column,
                                          .last = column,
                                          .head = report,
@@ -388,10 +396,12 @@ static void fill_cells(merging *m, const track *t)
             y = c->said.y;
         } else {
             float row = fminf(fmaxf(y / a->high, 0), (float)a->rows - 1);
-            *c = (cell){
-                .said = { .none = a->reports[(uint32_t)row * a->columns + column].none }
-            };
-            c->said.none = fmaxf(c->said.none, 1 - SEEN_LEAST);
+            const vl_report *r = &a->reports[(uint32_t)row * a->columns + column];
+            *c = (cell){ .said = { .none = r->none } };
+            if (is_report(r))
+                c->foreign = 1 - r->none; /* it is taken by the next line */
+            else
+                c->said.none = fmaxf(c->said.none, 1 - SEEN_LEAST);
         }
     }
 }
@@ -510,7 +520,8 @@ static float between(const merging *m, const track *t, const state *a, const sta
     return cost;
 }
 
-static float pitch_cost(const merging *m, const track *t, const state *a, const state *b)
+/* Distance of two neighbours against what their widths let expect. */
+static float pitch_share(const merging *m, const track *t, const state *a, const state *b)
 {
     const uint32_t *codes = m->anchors->codes;
     float height =
@@ -520,7 +531,12 @@ static float pitch_cost(const merging *m, const track *t, const state *a, const 
     float expected =
         0.36f * height *
         (vl_relative_width(codes[a->kind - 1]) + vl_relative_width(codes[b->kind - 1]));
-    float share = (b->x - a->x) / expected;
+    return (b->x - a->x) / expected;
+}
+
+static float pitch_cost(const merging *m, const track *t, const state *a, const state *b)
+{
+    float share = pitch_share(m, t, a, b) / t->pitch;
     return share < PITCH_LEAST ? PITCH_COST * (PITCH_LEAST - share) : 0;
 }
 
@@ -606,6 +622,30 @@ static uint32_t search(merging *m, const track *t, uint32_t columns)
     return last;
 }
 
+static int compare_floats(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The pitch of the characters found: print is condensed or spaced, and where it is
+ * condensed its letters are no doubles.  Letters left out spread the others, so not half
+ * of the distances but fewer lie below it.  1 when unknown. */
+static float measure_pitch(const merging *m, const track *t, uint32_t last)
+{
+    uint32_t count = 0;
+    for (uint32_t i = last; i != NONE && m->states[i].before != NONE;
+         i = m->states[i].before) {
+        float share = pitch_share(m, t, &m->states[m->states[i].before], &m->states[i]);
+        if (share < PITCH_WORD)
+            m->shares[count++] = share;
+    }
+    if (count < PITCH_KNOWN)
+        return 1;
+    qsort(m->shares, count, sizeof *m->shares, compare_floats);
+    return m->shares[(uint32_t)(PITCH_PART * (float)count)];
+}
+
 /* ---- the result ---- */
 
 /* A character is what the anchors nearest to it say about its class. */
@@ -673,9 +713,10 @@ static bool merging_init(merging *m)
     m->closed = vl_floats_new(columns + 1);
     m->from = malloc((columns + 1) * sizeof *m->from);
     m->states = malloc((columns * STATES_MOST + 1) * sizeof *m->states);
+    m->shares = vl_floats_new(columns * STATES_MOST + 1);
     return m->spread != NULL && m->foreign != NULL && m->links != NULL &&
            m->cells != NULL && m->none != NULL && m->closed != NULL && m->from != NULL &&
-           m->states != NULL;
+           m->states != NULL && m->shares != NULL;
 }
 
 static void merging_clear(merging *m)
@@ -689,6 +730,7 @@ static void merging_clear(merging *m)
     free(m->closed);
     free(m->from);
     free(m->states);
+    free(m->shares);
     free(m->marks);
 }
 
@@ -700,10 +742,16 @@ bool vl_anchors_merge(const vl_anchors *anchors, vl_mark **marks, size_t *count)
         part_rows(&m);
     is_done = is_done && find_tracks(&m);
     for (size_t i = 0; is_done && i < m.track_count; i++) {
-        const track *t = &m.tracks[i];
+        track *t = &m.tracks[i];
         uint32_t columns = t->last - t->first + 1;
         fill_cells(&m, t);
-        is_done = put_marks(&m, t, search(&m, t, columns), columns);
+        uint32_t last = search(&m, t, columns);
+        float pitch = measure_pitch(&m, t, last);
+        if (pitch < PITCH_NARROW) {
+            t->pitch = fmaxf(pitch, PITCH_FLOOR);
+            last = search(&m, t, columns);
+        }
+        is_done = put_marks(&m, t, last, columns);
     }
     if (is_done) {
         *marks = m.marks;
