@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What unattended work costs, apart from the model.
 
-    tests/bench/unattended.py disk|journal|routing|memory FOLDER
+    tests/bench/unattended.py disk|journal|routing|memory FOLDER [--quick]
 
 FOLDER lies on the file system to be measured.  Documents are pictures of 24 by 24 pixels, the
 model is tests/data/parity (random weights, some milliseconds a document), so that little is
@@ -24,6 +24,8 @@ DOCVL = os.environ.get("DOCVL", str(ROOT / "build" / "pipeline" / "docvl"))
 SCHEMA = "type: object\ntitle: Tiny\nproperties:\n  n: {type: string, maxLength: 4}\n"
 SYNCS = 200
 FEW, MANY = 500, 5000
+COUNT = 300  # documents of journal and routing
+QUICK = 10  # --quick: so much less
 
 
 def png(number, size=24):
@@ -139,7 +141,8 @@ def metric(path, name):
     return float(re.search(rf"(?m)^{name} (\S+)$", path.read_text())[1])
 
 
-def journal(folder, count=300):
+def journal(folder):
+    count = COUNT
     make_inputs(folder, count)
     metrics = folder / "metrics.prom"
     wall, used = run(command(folder, "-j", "1", "--metrics-file", metrics))
@@ -153,7 +156,8 @@ def journal(folder, count=300):
     print(f"syncs a document: {syncs_of(command(folder, '-j', '1'), count)}")
 
 
-def routing(folder, count=300):
+def routing(folder):
+    count = COUNT
     make_inputs(folder, count)
     plain, routes = [], []
     for _ in range(3):  # in turn, so that both meet the same load
@@ -196,7 +200,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("disk", "journal", "routing", "memory"))
     parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--quick", action="store_true",
+                        help="a tenth of the documents: to see that it works")
     options = parser.parse_args()
+    if options.quick:
+        for name in ("SYNCS", "FEW", "MANY", "COUNT"):
+            globals()[name] //= QUICK
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="docvl-bench-", dir=options.folder) as name:
         globals()[options.what](pathlib.Path(name))
