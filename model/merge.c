@@ -45,6 +45,7 @@
 #define STATE_ANCHORS 2 /* to either side of its own */
 #define STATES_MOST   6 /* of one anchor */
 #define KINDS_MOST    (4 * VL_REPORT_TOP)
+#define TIE           1e-4f /* costs no farther apart are equal: the character to the right stays */
 #define NEAR          7 /* anchors: characters farther apart share none */
 #define PROB_LEAST    0.25f
 #define MIX_WINDOW    12    /* anchors to either side whose heights are compared */
@@ -566,7 +567,7 @@ static void close_column(merging *m, const track *t, uint32_t column, uint32_t s
         if (s->column + STATE_ANCHORS + 1 != column)
             continue;
         float cost = s->best + side_cost(m, t, s, s->column, column, false);
-        if (cost < m->closed[column]) {
+        if (cost < m->closed[column] - TIE) {
             m->closed[column] = cost;
             m->from[column] = i;
         }
@@ -586,7 +587,7 @@ static void search_state(merging *m, const track *t, uint32_t index)
         if (p->x >= s->x)
             continue;
         float cost = p->best + between(m, t, p, s) + pitch_cost(m, t, p, s) + COST_CHAR;
-        if (cost < s->best) {
+        if (cost < s->best - TIE) {
             s->best = cost;
             s->before = i;
         }
@@ -614,7 +615,7 @@ static uint32_t search(merging *m, const track *t, uint32_t columns)
         if (s->column + STATE_ANCHORS + 1 < columns)
             break;
         float cost = s->best + side_cost(m, t, s, s->column, columns, false);
-        if (cost < best) {
+        if (cost < best - TIE) {
             best = cost;
             last = i;
         }
