@@ -119,7 +119,7 @@ static double judge_weight(dx_kind kind, double weight, const char *span,
 
 /* "SDN BHD" is a company, "TRY OUR" an offer: a code that is also a word is a currency
  * beside a number, or alone in its cell. */
-static gboolean is_word_not_code(const char *text, gsize start, gsize end)
+static gboolean is_word_not_code(const char *text, gsize bytes, gsize start, gsize end)
 {
     static const char *const codes[] = { "ALL", "TOP", "TRY", "CUP", "GEL", "MOP", "BAM",
                                          "PEN", "PAB", "COP", "MAD", "RON", "BHD", "SOS",
@@ -132,16 +132,17 @@ static gboolean is_word_not_code(const char *text, gsize start, gsize end)
     gsize before = start, after = end;
     while (before > 0 && text[before - 1] == ' ')
         before--;
-    while (text[after] == ' ')
+    while (after < bytes && text[after] == ' ')
         after++;
-    gboolean starts = before == 0 || strchr("\t\n([:", text[before - 1]) != NULL,
-             ends = text[after] == '\0' || strchr("\t\n)]:", text[after]) != NULL;
-    return !(before > 0 && g_ascii_isdigit(text[before - 1])) &&
-           !g_ascii_isdigit(text[after]) && !(starts && ends);
+    char left = before > 0 ? text[before - 1] : '\n';
+    char right = after < bytes ? text[after] : '\n';
+    gboolean is_alone =
+        strchr("\t\n([:", left) != NULL && strchr("\t\n)]:", right) != NULL;
+    return !g_ascii_isdigit(left) && !g_ascii_isdigit(right) && !is_alone;
 }
 
-static void add_span(GArray *out, dx_kind kind, const char *text, gsize start, gsize end,
-                     double weight, const dx_context *context)
+static void add_span(GArray *out, dx_kind kind, const char *text, gsize bytes,
+                     gsize start, gsize end, double weight, const dx_context *context)
 {
     if (kind == DX_KIND_ID)
         while (end > start && strchr(".,-/#_", text[end - 1]) != NULL)
@@ -149,7 +150,7 @@ static void add_span(GArray *out, dx_kind kind, const char *text, gsize start, g
     if (kind == DX_KIND_PHONE && text[start] == '(' &&
         memchr(text + start, ')', end - start) == NULL)
         start++;
-    if (kind == DX_KIND_CURRENCY && is_word_not_code(text, start, end))
+    if (kind == DX_KIND_CURRENCY && is_word_not_code(text, bytes, start, end))
         return;
     if (end <= start || end - start > 200 || out->len >= DX_CANDIDATES_MAX)
         return;
@@ -203,7 +204,8 @@ static void find_one(GArray *out, gsize which, const char *text, gsize bytes,
         gsize stop = (gsize)end;
         if (grouped)
             stop = shorten(kind, text, (gsize)start, stop, context);
-        add_span(out, kind, text, (gsize)start, stop, finders[which].weight, context);
+        add_span(out, kind, text, bytes, (gsize)start, stop, finders[which].weight,
+                 context);
         /* Go on behind the first token, so that spans may overlap. */
         gsize next = (gsize)start + 1;
         if (grouped && stop > next)

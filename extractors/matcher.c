@@ -319,11 +319,11 @@ static dx_number_state number_of(const state *s)
 /* Run instructions that take no byte, until every way needs one. */
 static void follow(dx_matcher *m, state first)
 {
-    state todo[2 * DX_GRAMMAR_DEPTH_MAX];
+    state pending[2 * DX_GRAMMAR_DEPTH_MAX];
     guint n = 1;
-    todo[0] = first;
+    pending[0] = first;
     while (n > 0) {
-        state s = todo[--n], other;
+        state s = pending[--n], other;
         const dx_op *op = op_of(m, s.pc);
         gboolean is_stopping = FALSE;
         if (op->kind == OP_FORK) {
@@ -332,9 +332,9 @@ static void follow(dx_matcher *m, state first)
             other = s;
             other.pc = op->y;
             s.pc = op->x;
-            assert(n + 2 <= G_N_ELEMENTS(todo));
-            todo[n++] = other;
-            todo[n++] = s;
+            assert(n + 2 <= G_N_ELEMENTS(pending));
+            pending[n++] = other;
+            pending[n++] = s;
             continue;
         }
         switch (op->kind) {
@@ -362,8 +362,8 @@ static void follow(dx_matcher *m, state first)
             other = s;
             other.pc = op->y;
             if (s.count[op->depth] >= op->min) {
-                assert(n < G_N_ELEMENTS(todo));
-                todo[n++] = other;
+                assert(n < G_N_ELEMENTS(pending));
+                pending[n++] = other;
             }
             is_stopping = s.count[op->depth] >= op->max;
             s.pc = op->x;
@@ -382,7 +382,7 @@ static void follow(dx_matcher *m, state first)
             break;
         }
         if (!is_stopping) {
-            todo[n++] = s;
+            pending[n++] = s;
             continue;
         }
         /* A string may have a last quote that no copy source can lead to. */

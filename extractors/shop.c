@@ -263,7 +263,7 @@ static gboolean is_head_end(const char *text)
     return dx_is_title(text);
 }
 
-/* A line in which a word of some letters was hardly read. */
+/* A line with a word that was hardly read. */
 static gboolean is_faint(const dx_scene *s, const GArray *boxes)
 {
     for (guint i = 0; s->words != NULL && i < boxes->len; i++) {
