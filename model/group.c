@@ -14,6 +14,7 @@
 
 #include "deskew.h"
 #include "order.h"
+#include "spell.h"
 #include "util.h"
 
 #define NONE         UINT32_MAX
@@ -644,7 +645,8 @@ static bool group_all(grouping *g)
     if (fabsf(g->slope) < 5e-4f)
         g->slope = 0;
     place_items(g);
-    return find_words(g) && find_lines(g);
+    return find_words(g) && vl_spell(g->chars, g->members, g->words, g->word_count) &&
+           find_lines(g);
 }
 
 vl_text *vl_text_group(const vl_char *chars, size_t count, const vl_page_place *place,

@@ -330,6 +330,16 @@ static void kinds_add(kinds *list, uint32_t kind, float prob)
     list->prob[k] += prob;
 }
 
+/* The same, but what is named twice counts once, as the surer. */
+static void kinds_most(kinds *list, uint32_t kind, float prob)
+{
+    uint32_t count = list->count;
+    kinds_add(list, kind, 0);
+    for (uint32_t k = 0; k < list->count; k++)
+        if (list->kind[k] == kind)
+            list->prob[k] = fmaxf(count < list->count ? 0 : list->prob[k], prob);
+}
+
 /* The likeliest of the list, the first of equal ones. */
 static void kinds_take(kinds *list, vl_report *out)
 {
@@ -655,6 +665,7 @@ static void weigh(const merging *m, const track *t, const state *s, const state 
 {
     float total = 0, wide = m->anchors->wide, best = 0;
     vl_report sum = { .none = 0 };
+    kinds others = { .count = 0 };
     uint32_t first = s->column > 1 ? s->column - 1 : 0;
     for (uint32_t column = first; column <= s->column + 1 && column < columns; column++) {
         const cell *c = &m->cells[column];
@@ -665,6 +676,9 @@ static void weigh(const merging *m, const track *t, const state *s, const state 
             (right != NULL && right->x - middle < distance) ||
             kind_prob(&c->said, s->kind) < 0.05f)
             continue;
+        for (uint32_t k = 0; k < VL_REPORT_TOP && c->said.kind[k] != 0; k++)
+            if (c->said.kind[k] != s->kind)
+                kinds_most(&others, c->said.kind[k], c->said.prob[k]);
         float w = kind_prob(&c->said, s->kind);
         sum.x += w * c->said.x;
         sum.y += w * c->said.y;
@@ -675,10 +689,20 @@ static void weigh(const merging *m, const track *t, const state *s, const state 
     }
     mark->kind = s->kind;
     if (total > 0)
-        *mark = (vl_mark){ s->kind,         s->x, sum.y / total, sum.height / total,
-                           sum.gap / total, best };
+        *mark = (vl_mark){ .kind = s->kind,
+                           .x = s->x,
+                           .y = sum.y / total,
+                           .height = sum.height / total,
+                           .gap = sum.gap / total,
+                           .prob = best };
     else
         mark->prob = 0;
+    vl_report beside = { .none = 0 };
+    kinds_take(&others, &beside);
+    for (uint32_t k = 0; k < 2; k++) {
+        mark->other[k] = beside.kind[k];
+        mark->other_prob[k] = beside.prob[k];
+    }
 }
 
 static bool put_marks(merging *m, const track *t, uint32_t last, uint32_t columns)

@@ -30,6 +30,8 @@ typedef struct vl_anchors {
 typedef struct vl_mark {
     uint32_t kind;
     float x, y, height, gap, prob; /* as in vl_report */
+    uint32_t other[2]; /* classes that the same anchors name beside it, or 0 */
+    float other_prob[2];
 } vl_mark;
 
 /* The characters, from left to right within a line of print; the caller frees them.

@@ -133,13 +133,18 @@ bool vl_anchors_chars(const vl_anchors *anchors, vl_char **out, size_t *count,
     vl_char *chars = NULL;
     if (vl_anchors_merge(anchors, &marks, &n))
         chars = malloc((n + 1) * sizeof *chars);
-    for (size_t i = 0; chars != NULL && i < n; i++)
+    for (size_t i = 0; chars != NULL && i < n; i++) {
         chars[i] = (vl_char){ .code = anchors->codes[marks[i].kind - 1],
                               .x = marks[i].x,
                               .y = marks[i].y,
                               .height = marks[i].height,
                               .prob = fminf(marks[i].prob, 1),
                               .gap = 1 / (1 + expf(-marks[i].gap)) };
+        for (uint32_t k = 0; k < 2 && marks[i].other[k] != 0; k++) {
+            chars[i].other[k] = anchors->codes[marks[i].other[k] - 1];
+            chars[i].other_prob[k] = fminf(marks[i].other_prob[k], 1);
+        }
+    }
     free(marks);
     if (chars == NULL)
         return vl_fail(err, VL_NOMEM, "no memory to read a picture") != NULL;

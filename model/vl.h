@@ -172,6 +172,9 @@ typedef struct vl_char {
     float height;  /* of a capital letter, the same pixels */
     float prob;    /* 0..1 */
     float gap;     /* probability that a blank follows */
+    /* what else it may be, the likelier first; 0 for nothing */
+    uint32_t other[2];
+    float other_prob[2];
 } vl_char;
 
 typedef struct vl_word {

@@ -360,6 +360,31 @@ static void test_condensed(void)
     g_free(got);
 }
 
+/* What the anchors of a character name beside it comes with it. */
+static void test_doubt(void)
+{
+    clear();
+    say_line("abc", 40, 40, 16, 0, 0);
+    for (uint32_t i = 0; i < COLUMNS * ROWS; i++)
+        if (reports[i].kind[0] == kind_of('b')) {
+            reports[i].prob[0] = 0.6f;
+            reports[i].prob[1] = 0.3f;
+            reports[i].kind[1] = kind_of('h');
+        }
+    vl_anchors anchors = { reports, COLUMNS, ROWS, WIDE, HIGH, codes };
+    vl_mark *marks = NULL;
+    size_t count = 0;
+    g_assert_true(vl_anchors_merge(&anchors, &marks, &count));
+    g_assert_cmpuint(count, ==, 3);
+    for (size_t i = 0; i < count; i++) {
+        gboolean is_doubted = marks[i].kind == kind_of('b');
+        g_assert_cmpuint(marks[i].other[0], ==, is_doubted ? kind_of('h') : 0);
+        g_assert_cmpfloat_with_epsilon(marks[i].other_prob[0], is_doubted ? 0.3f : 0,
+                                       1e-3f);
+    }
+    free(marks);
+}
+
 static void test_noise(void)
 {
     for (int round = 0; round < 30; round++) {
@@ -391,6 +416,7 @@ int main(int argc, char **argv)
     g_test_add_func("/merge/mixed", test_mixed);
     g_test_add_func("/merge/taken", test_taken);
     g_test_add_func("/merge/condensed", test_condensed);
+    g_test_add_func("/merge/doubt", test_doubt);
     g_test_add_func("/merge/noise", test_noise);
     return g_test_run();
 }
