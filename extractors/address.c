@@ -8,8 +8,9 @@
 
 #include "normalize.h"
 
-#define LINE_GAP  2.1 /* line heights between two lines of a block */
-#define LINE_LONG 64  /* bytes; a longer line is a sentence */
+#define LINE_GAP   2.1 /* line heights between two lines of a block */
+#define LINE_LONG  64  /* bytes; a longer line is a sentence */
+#define LARGE_NAME 1.3 /* line heights of a name above the block */
 
 /* ---- what a line is ------------------------------------------------------------------ */
 
@@ -710,6 +711,31 @@ static void add_line(dx_address *a, const dx_layout *l, const dx_cell *cell)
     grow(&a->box, &cell->box);
 }
 
+/* "Building F", "Unit 3, Mill Road", "c/o ...": a part of an address whatever stands
+ * above it, not a name. */
+static gboolean is_bare_part(const char *text)
+{
+    if (!dx_is_part(text) || dx_has_legal_form(text))
+        return FALSE;
+    const char *last = strrchr(text, ' ');
+    return strpbrk(text, "0123456789") != NULL || (last != NULL && strlen(last) == 2) ||
+           g_ascii_strncasecmp(text, "c/o ", 4) == 0;
+}
+
+/* A name in large type right above the block. */
+static void take_large_name(dx_address *a, const dx_layout *l, const dx_cell *cell)
+{
+    g_autofree char *text = cell != NULL ? cell_text(l, cell) : NULL;
+    if (text == NULL || cell_height(cell) < LARGE_NAME * a->em ||
+        !dx_could_be_name(text) || is_bare_part(text) ||
+        cell->end - cell->start > LINE_LONG)
+        return;
+    a->name = g_steal_pointer(&text);
+    a->name_start = cell->start;
+    a->name_end = cell->end;
+    a->name_box = cell->box;
+}
+
 /* Name lines first: salutation with the name behind it, a legal form on the second line;
  * then a person without house number; the rest is street. */
 static void split_block(dx_address *a, const dx_layout *l, const GPtrArray *up)
@@ -730,7 +756,8 @@ static void split_block(dx_address *a, const dx_layout *l, const GPtrArray *up)
         }
     }
     gboolean is_bare_street =
-        up->len == 1 && dx_is_street(text) && !dx_has_legal_form(text);
+        (up->len == 1 && dx_is_street(text) && !dx_has_legal_form(text)) ||
+        is_bare_part(text);
     if (!is_bare_street) {
         a->name_start = first->start;
         a->name_end = first->end;
@@ -787,6 +814,9 @@ static void take_block(const dx_layout *l, const dx_cell *cell, place *p, GArray
     g_autoptr(GPtrArray) up = lines_above(l, cell, out, &stopper);
     split_block(&a, l, up);
     const dx_cell *top = up->len > 0 ? g_ptr_array_index(up, up->len - 1) : cell;
+    if (a.name == NULL)
+        take_large_name(&a, l,
+                        stopper != NULL ? stopper : dx_cell_above(l, top, LINE_GAP));
     a.heading = heading_of(l, top, stopper);
     g_autofree char *text = cell_text(l, cell);
     g_autofree char *country_line = NULL;
@@ -848,6 +878,12 @@ static gboolean take_sender(const dx_layout *l, GRegex *const *regex, gsize star
     }
     /* "Smith, Inc.": the comma is one of the name */
     gboolean is_split = at > 2 && strlen(parts[1]) < 9 && dx_has_legal_form(parts[1]);
+    char *tab = strchr(parts[0], '\t'), *behind = NULL; /* a wide gap divides, too */
+    if (tab != NULL && !is_split) {
+        *tab = '\0';
+        g_strchomp(parts[0]);
+        behind = g_strstrip(tab + 1);
+    }
     dx_address a = { .lines = g_ptr_array_new_with_free_func(g_free),
                      .name = is_split ? g_strdup_printf("%s, %s", parts[0], parts[1])
                                       : g_strdup(parts[0]),
@@ -858,13 +894,15 @@ static gboolean take_sender(const dx_layout *l, GRegex *const *regex, gsize star
                      .end = end,
                      .is_inline = TRUE };
     memcpy(a.country, p.country, sizeof a.country);
+    if (behind != NULL && *behind != '\0')
+        g_ptr_array_add(a.lines, g_strdup(behind));
     for (guint i = is_split ? 2 : 1; i < at; i++)
         g_ptr_array_add(a.lines, g_strdup(parts[i]));
     const char *country = NULL;
     if (parts[at + 1] != NULL) {
-        char *tab = strchr(parts[at + 1], '\t'), code[3] = "";
-        if (tab != NULL)
-            *tab = '\0';
+        char *gap = strchr(parts[at + 1], '\t'), code[3] = "";
+        if (gap != NULL)
+            *gap = '\0';
         if (read_country(g_strstrip(parts[at + 1]), code) &&
             (a.country[0] == '\0' || strcmp(a.country, code) == 0)) {
             memcpy(a.country, code, sizeof code);

@@ -487,6 +487,17 @@ static GArray *drop_overlaps(GArray *all)
     return kept;
 }
 
+/* The first letter of a label may be misread, but not missing, and an n is no v: "Our
+ * reference" is not "Your reference", nor is "Notre" "Votre". */
+static gboolean begins_alike(const folded *text, gsize at, const folded *label)
+{
+    gunichar here = text->chars[at], there = label->chars[0];
+    if (here == there || label->count < 2)
+        return here == there;
+    return at + 1 < text->count && text->chars[at + 1] == label->chars[1] &&
+           !(here == 'n' && there == 'v');
+}
+
 GArray *dx_layout_labels(const dx_layout *layout, const char *const *labels)
 {
     g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(dx_label));
@@ -503,7 +514,8 @@ GArray *dx_layout_labels(const dx_layout *layout, const char *const *labels)
                 continue;
             guint errors = (guint)(label.count / 6);
             gsize end;
-            if (!match_at(&text, k, &label, &errors, &end))
+            if (!match_at(&text, k, &label, &errors, &end) ||
+                (errors > 0 && !begins_alike(&text, k, &label)))
                 continue;
             dx_label found = { text.at[k], text.at[end], which, errors };
             while (found.end > found.start && (layout->text[found.end - 1] == ' ' ||

@@ -15,6 +15,7 @@
 #define ROLE_SAME    3.0 /* the name of the sender's line again */
 #define ROLE_BELOW   3.0 /* right under a sender's line: the window */
 #define ROLE_FACTS   1.5 /* telephone, tax number, bank in its column below */
+#define ROLE_OWN     1.0 /* more, for its bank, register or owner */
 #define ROLE_FOOTER  2.0
 #define ROLE_TOP     0.7
 #define ROLE_WINDOW  1.0 /* left, in the upper third */
@@ -23,25 +24,77 @@
 #define ROLE_PAIR    1.5 /* of the best pair */
 #define ROLE_FORM    0.4 /* a company / a person */
 #define ROLE_SHIP    2.5 /* the goods go to this name too */
+#define TAX_NUMBER   -2.0
 #define NAME_FOOT    1.4 /* a company in the foot of the page */
 #define NAME_HOLDER  1.2 /* the account is held by it */
 
-/* Facts (telephone, tax number, ...) in the block's column, within a few lines below. */
-static gboolean has_facts(const dx_layout *l, const dx_address *a)
+/* What only who writes the paper says of itself: its bank, its register, who runs it. */
+static gboolean is_own_fact(const char *text)
 {
+    static const char *const words[] = { "iban",
+                                         "bic",
+                                         "swift",
+                                         "bank",
+                                         "banque",
+                                         "banca",
+                                         "banco",
+                                         "konto",
+                                         "kto",
+                                         "account no",
+                                         "company no",
+                                         "company reg",
+                                         "reg. no",
+                                         "registered",
+                                         "hrb",
+                                         "amtsgericht",
+                                         "registro mercantil",
+                                         "kvk",
+                                         "rcs",
+                                         "capital social",
+                                         "owner",
+                                         "director",
+                                         "inhaber",
+                                         "geschaftsfuhrer",
+                                         "gerant",
+                                         "titolare",
+                                         "administrador",
+                                         "eigenaar",
+                                         "directeur",
+                                         "gerente",
+                                         NULL };
+    g_autofree char *folded = dx_fold(text, strlen(text));
+    for (const char *const *word = words; *word != NULL; word++) {
+        const char *at = strstr(folded, *word);
+        gsize n = strlen(*word);
+        if (at != NULL && (at == folded || !g_ascii_isalnum(at[-1])) &&
+            !g_ascii_isalpha(at[n]))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Facts (telephone, tax number, ...) in the block's column, within a few lines below; for
+ * what only a sender says also right above.  What they are worth. */
+static double worth_of_facts(const dx_layout *l, const dx_address *a)
+{
+    double worth = 0, top = a->name != NULL ? a->name_box.y0 : a->box.y0;
     for (guint i = 0; i < l->cells->len; i++) {
         const dx_cell *c = &g_array_index(l->cells, dx_cell, i);
-        double gap = (c->box.y0 - a->box.y1) / a->em;
-        if (gap < -0.5 || gap > 4.5 || c->end - c->start > 60)
+        double gap = (c->box.y0 - a->box.y1) / a->em, above = (top - c->box.y1) / a->em;
+        gboolean is_below = gap >= -0.5 && gap <= 4.5,
+                 is_above = above >= -0.5 && above <= 2;
+        if ((!is_below && !is_above) || c->end - c->start > 60)
             continue;
         if (fabs(c->box.x0 - a->box.x0) * l->aspect > a->em &&
             fabs(c->box.x1 - a->box.x1) * l->aspect > a->em)
             continue;
         g_autofree char *text = g_strndup(l->text + c->start, c->end - c->start);
-        if (dx_is_fact(text))
-            return TRUE;
+        if (is_own_fact(text))
+            return ROLE_FACTS + ROLE_OWN;
+        if (is_below && dx_is_fact(text))
+            worth = ROLE_FACTS;
     }
-    return FALSE;
+    return worth;
 }
 
 static gboolean is_same_name(const dx_address *a, const dx_address *b)
@@ -145,8 +198,7 @@ static double lean_of(const dx_scene *s, const GArray *all, guint which,
         else if (is_below(s->layout, b, a))
             lean -= ROLE_BELOW;
     }
-    if (has_facts(s->layout, a))
-        lean += ROLE_FACTS;
+    lean += worth_of_facts(s->layout, a);
     if (a->box.y0 > 0.82)
         lean += ROLE_FOOTER;
     if (a->box.y0 < 0.12)
@@ -267,6 +319,13 @@ static gboolean names_customer(const dx_layout *l, gsize at)
     return FALSE;
 }
 
+/* 12-3456789 */
+static gboolean is_ein(const char *text)
+{
+    return strspn(text, "0123456789") == 2 && text[2] == '-' &&
+           strspn(text + 3, "0123456789") == 7;
+}
+
 /* A tax number belongs to the block it stands under, or to the party its label names. */
 static void add_tax_numbers(const dx_scene *s, GArray *clues, const GArray *all,
                             const double *lean, guint sellers, guint buyers)
@@ -293,6 +352,12 @@ static void add_tax_numbers(const dx_scene *s, GArray *clues, const GArray *all,
         double own = dx_mark_score(s, "seller_vat_id", c->start, c->end);
         double other = dx_mark_score(s, "buyer_vat_id", c->start, c->end);
         gboolean is_yours = names_customer(l, c->start);
+        double tax = dx_mark_score(s, "seller_tax_number", c->start, c->end);
+        /* "Steuernummer" is no VAT number; the United States have one number for all */
+        if (tax > 0.5 && tax > own && tax > other && !is_ein(l->text + c->start)) {
+            dx_clue_span(clues, l, "seller_vat_id", c->start, c->end, TAX_NUMBER);
+            dx_clue_span(clues, l, "buyer_vat_id", c->start, c->end, TAX_NUMBER);
+        }
         if (own < 0.3 && other < 0.3)
             continue;
         if (own < 0.3 || is_yours) { /* "Customer VAT ID" is the buyer's alone */

@@ -32,6 +32,7 @@ typedef struct line {
     dx_box box;
     gboolean is_fact, is_street, has_postcode, is_title;
     gboolean has_form;    /* of a company */
+    gboolean is_plot;     /* begins with the number of a house or plot */
     gboolean is_register; /* with its number behind it */
     gboolean is_greeting;
     gboolean is_faint;
@@ -319,6 +320,7 @@ static GArray *head_of(const dx_scene *s)
         cut_register(bare);
         one.has_postcode = has_postcode(bare);
         one.is_greeting = is_greeting(folded);
+        one.is_plot = is_plot(folded);
         one.is_register = has_register(one.text);
         gboolean is_place = is_plot(folded) || (one.has_postcode && is_region(one.text));
         one.is_fact = (dx_is_fact(one.text) && !is_place) || is_register(one.text) ||
@@ -340,6 +342,14 @@ static void grow(dx_box *all, const dx_box *box)
     all->y0 = MIN(all->y0, box->y0);
     all->x1 = MAX(all->x1, box->x1);
     all->y1 = MAX(all->y1, box->y1);
+}
+
+/* "One Utama Phase 2": a street by its number alone. */
+static gboolean is_weak_street(const char *text)
+{
+    g_autofree char *words = g_strdup(text);
+    g_strcanon(words, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.,' ", ' ');
+    return !g_ascii_isdigit(text[0]) && !dx_is_street(words) && !dx_is_part(words);
 }
 
 static gboolean has_postcode_soon(const GArray *head, guint from)
@@ -386,6 +396,10 @@ static gboolean find_address(const GArray *head, guint *first, guint *last)
         if (from == 0 || one->is_fact || one->is_title || one->has_form ||
             (!one->is_street && !one->has_postcode))
             continue;
+        const line *next = from + 1 < head->len ? one + 1 : NULL;
+        if (next != NULL && next->is_plot && !next->is_fact && !one->is_plot &&
+            !one->has_postcode && is_weak_street(one->text))
+            continue; /* the branch, before the plot */
         guint to = run_of(head, from, &has_place);
         if (!is_any || has_place) {
             *first = from;

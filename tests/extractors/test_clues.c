@@ -79,6 +79,12 @@ static void test_printed(void)
           "Am Hang 7, 37073 Göttingen" },
         { "Hill, Inc. · 4 Mill Lane · Dayton, OH 45402", "Hill, Inc.",
           "4 Mill Lane, Dayton, OH 45402" },
+        { "Acero S.r.l.    Loc. Pino, 91, 90793 Torino", "Acero S.r.l.",
+          "Loc. Pino, 91, 90793 Torino" },
+        { "Building F\nAm Hang 7\n37073 Göttingen", NULL,
+          "Building F, Am Hang 7, 37073 Göttingen" },
+        { "Hill House, 3 Mill Lane\nLS1 4DY Leeds", NULL,
+          "Hill House, 3 Mill Lane, LS1 4DY Leeds" },
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("page: %s", cases[i].page);
@@ -88,6 +94,24 @@ static void test_printed(void)
         g_assert_cmpstr(g_array_index(found, dx_address, 0).name, ==, cases[i].name);
         g_assert_cmpstr(g_array_index(found, dx_address, 0).printed, ==,
                         cases[i].printed);
+    }
+}
+
+/* A name in large type over the block is its name, a slogan in small type is not. */
+static void test_large_names(void)
+{
+    for (guint large = 0; large < 2; large++) {
+        g_autoptr(GArray) words =
+            page_words("\nBolte\n\nBuilding F\nAm Hang 7\n37073 Göttingen");
+        dx_word *name = &g_array_index(words, dx_word, 0);
+        name->y0 -= large * 16 / PAGE_HEIGHT;
+        name->em = (10 + 16 * large) / PAGE_HEIGHT;
+        g_autoptr(dx_layout) l = dx_layout_new(words, PAGE_WIDTH, PAGE_HEIGHT, 0, NULL);
+        g_autoptr(GArray) found = dx_find_addresses(l);
+        g_assert_cmpuint(found->len, ==, 1);
+        const dx_address *a = &g_array_index(found, dx_address, 0);
+        g_assert_cmpstr(a->name, ==, large != 0 ? "Bolte" : NULL);
+        g_assert_cmpstr(a->printed, ==, "Building F, Am Hang 7, 37073 Göttingen");
     }
 }
 
@@ -166,6 +190,14 @@ static void test_parties(void)
           "Bolte GmbH · Am Hang 7 · 37073 Göttingen\n\nEva Lind\nWeg 3\n24937 "
           "Flensburg\n\nBestellung\nRechnung",
           "Bolte GmbH", "Eva Lind", "Weg 3, 24937, Flensburg, DE" },
+        { "side by side, with the bank of one",
+          "Hill & Co              Ann Moor\n4 Mill Lane            9 Low Road\n"
+          "LS1 4DY Leeds          YO1 7HH York\nSWIFT IHJUGB2Y         VAT 426 1054 03",
+          "Hill & Co", "Ann Moor", "9 Low Road, YO1 7HH, York" },
+        { "side by side, with the bank of the other",
+          "Hill & Co              Ann Moor\n4 Mill Lane            9 Low Road\n"
+          "LS1 4DY Leeds          YO1 7HH York\nVAT 426 1054 03        SWIFT IHJUGB2Y",
+          "Ann Moor", "Hill & Co", "4 Mill Lane, LS1 4DY, Leeds" },
         { "a heading over a sender's line",
           "Seller:\nBolte GmbH\nAm Hang 7\n37073 Göttingen\n\nRechnungsanschrift:\nEva "
           "Lind, Weg 3, 24937 Flensburg",
@@ -282,6 +314,37 @@ static void test_tax_numbers(void)
     g_assert_cmpstr(best_of(clues, "buyer_vat_id"), ==, "DE129273398");
 }
 
+/* What stands behind the label of another tax number is no VAT number. */
+static void test_other_numbers(void)
+{
+    static const struct {
+        const char *page;
+        gboolean is_against;
+    } cases[] = {
+        { "Bolte GmbH\nAm Hang 7\n37073 Göttingen\nSteuernummer 48 827 20523", TRUE },
+        { "Hill Inc.\n4 Mill Lane\nDayton, OH 45402\nSteuernummer 90-1841999", FALSE }
+    };
+    static const char *const names[] = { "Steuernummer", NULL };
+    static const char *const asks[] = { "seller_tax_number", NULL };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(dx_layout) l = page_layout(cases[i].page);
+        g_autoptr(GArray) labels = dx_layout_labels(l, names);
+        g_autoptr(GPtrArray) one = g_ptr_array_new();
+        g_ptr_array_add(one, labels);
+        dx_context context = { 0 };
+        dx_places places = { asks, one };
+        dx_scene scene = { l, &context, &places, TRUE, FALSE, NULL };
+        g_autoptr(GArray) clues = dx_clues_new();
+        dx_clues_parties(&scene, clues);
+        gboolean is_against = FALSE;
+        for (guint k = 0; k < clues->len; k++) {
+            const dx_clue *c = &g_array_index(clues, dx_clue, k);
+            is_against |= strcmp(c->ask, "seller_vat_id") == 0 && c->score < 0;
+        }
+        g_assert_cmpint(is_against, ==, cases[i].is_against);
+    }
+}
+
 static void test_papers(void)
 {
     static const struct {
@@ -365,6 +428,9 @@ static void test_shop(void)
           "RELAIS TOTAL OULMES\nAUTOROUTE RABAT MEKNES\n1500O KHEMISSET\nTel: 05.22\n"
           "CAFE CREME 12.00 2 24.00\nCAFE NOIR 10.00 2 20.00",
           "merchant_address", "AUTOROUTE RABAT MEKNES, 15000 KHEMISSET" },
+        { "a branch before the plot",
+          "MAWAR SDN BHD\nBUNGA One Phase 2\nLot S319, 2nd Floor\n47800 P.JAYA\nTel: 1",
+          "merchant_address", "Lot S319, 2nd Floor, 47800 P.JAYA" },
         { "a register number is no postcode",
           "BUNGA SDN BHD\nBOTANY SHOP (95874)\nUNIT L1-044, JALAN MAWAR\n93350 KUCHING\n"
           "Tel: 1",
@@ -438,10 +504,12 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/clues/places", test_places);
     g_test_add_func("/clues/printed", test_printed);
+    g_test_add_func("/clues/large_names", test_large_names);
     g_test_add_func("/clues/no_places", test_no_places);
     g_test_add_func("/clues/parties", test_parties);
     g_test_add_func("/clues/totals", test_totals);
     g_test_add_func("/clues/tax_numbers", test_tax_numbers);
+    g_test_add_func("/clues/other_numbers", test_other_numbers);
     g_test_add_func("/clues/papers", test_papers);
     g_test_add_func("/clues/shop", test_shop);
     g_test_add_func("/clues/tax_lines", test_tax_lines);

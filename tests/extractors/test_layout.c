@@ -141,6 +141,9 @@ static void test_labels(void)
         { "Total 12", "Total", 0, "Total" },
         { "Line 2", "Line 1", -1, NULL },
         { "Dato 1", "Date", -1, NULL },
+        { "Our reference 12", "Your reference", -1, NULL },
+        { "Notre commande 12", "Votre commande", -1, NULL },
+        { "Vour reference 12", "Your reference", 1, "Vour reference" },
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("case: %s in %s", cases[i].label, cases[i].line);
