@@ -13,7 +13,7 @@
 /* It counts bytes of what is one sign, and never comes to rest. */
 /* clang-format off */
 #define CUR                                                                                \
-    "(?:€|£|[A-Z]{0,3}\\$|¥|₹|₺|₴|₽|₩|฿|₫|₪|₱|\\b[A-Z]{3}\\b|SFr\\.?|Fr\\.|Frs\\.|zł|Kč|Ft|"    \
+    "(?:€|£|[A-Z]{0,3}\\$|¥|₹|₺|₴|₽|₩|฿|₫|₪|₱|\\b[A-Z]{3}(?!\\p{L})|RMB?|Rp\\.?|SFr\\.?|Fr\\.|Frs\\.|zł|Kč|Ft|"    \
     "kr\\.?|lei|лв\\.?|Rs\\.?|R)"
 /* clang-format on */
 #define LEFT  "(?<![\\w.,/])"

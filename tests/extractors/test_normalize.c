@@ -275,6 +275,7 @@ static void test_candidates(void)
         { A, "Total\t1.234,56 €\nVAT 19 %\t234,56", "1234.56|234.56" },
         { A, "2 100,00\tUSD 5.00", "100.00|2100.00|5.00" },
         { A, "-12,50 EUR (3.10)", "-12.50|-3.10" },
+        { A, "Total\tRM3.00\nEUR12.50 Rp4.000,00", "3.00|12.50|4000.00" },
         { D, "Date: 31.05.2024, due 14 June 2024\n31. Mai 2024", "2024-05-31|2024-06-14" },
         { D, "May 5, 2024 and 2024-01-02", "2024-05-05|2024-01-02" },
         { D, "12//10/2017", "2017-10-12" },
@@ -326,6 +327,8 @@ static void test_candidates(void)
         dx_find_candidates(DX_KIND_PHONE, days, strlen(days), NULL);
     g_assert_cmpuint(phones->len, ==, 1);
     g_assert_cmpstr(g_array_index(phones, dx_candidate, 0).value, ==, "07-3523888");
+    g_autoptr(GArray) glued = dx_find_candidates(A, "ABC12.50", 8, NULL);
+    g_assert_cmpuint(glued->len, ==, 0); /* no currency */
     g_autoptr(GArray) none = dx_find_candidates(A, "\xff 1.00", 6, NULL);
     g_assert_cmpuint(none->len, ==, 0);
 }
