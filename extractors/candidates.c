@@ -228,6 +228,18 @@ static gboolean is_covered(const GArray *spans, const dx_candidate *c, double le
     return FALSE;
 }
 
+/* "0267 251 0180": figures in groups behind a 0 are dialled.  Of tax numbers only the
+ * Belgian, of ten figures, begins so. */
+static gboolean is_dialled(const char *span, gsize bytes)
+{
+    guint digits = 0, blanks = 0;
+    for (gsize i = 0; i < bytes; i++) {
+        digits += g_ascii_isdigit(span[i]) != 0;
+        blanks += span[i] == ' ';
+    }
+    return span[0] == '0' && blanks > 0 && digits + blanks == bytes && digits != 10;
+}
+
 /* What is an account, a date, a telephone or a sum of money is no tax number. */
 static void drop_covered(GArray *out, const char *text, gsize bytes,
                          const dx_context *context)
@@ -238,7 +250,7 @@ static void drop_covered(GArray *out, const char *text, gsize bytes,
     } others[] = { { DX_KIND_IBAN, 0.9 }, { DX_KIND_DATE, 1.0 }, { DX_KIND_PHONE, 1.0 } };
     for (guint i = out->len; i > 0; i--) { /* nor is a piece of one */
         const dx_candidate *c = &g_array_index(out, dx_candidate, i - 1);
-        gboolean is_piece = FALSE;
+        gboolean is_piece = is_dialled(text + c->start, c->end - c->start);
         for (guint k = 0; k < out->len && !is_piece; k++) {
             const dx_candidate *o = &g_array_index(out, dx_candidate, k);
             is_piece = o->start <= c->start && o->end >= c->end &&

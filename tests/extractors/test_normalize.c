@@ -327,6 +327,12 @@ static void test_candidates(void)
         dx_find_candidates(DX_KIND_PHONE, days, strlen(days), NULL);
     g_assert_cmpuint(phones->len, ==, 1);
     g_assert_cmpstr(g_array_index(phones, dx_candidate, 0).value, ==, "07-3523888");
+    static const char dialled[] = "Fax 0267 251 0180";
+    g_autoptr(GArray) numbers = dx_find_candidates(V, dialled, strlen(dialled), NULL);
+    g_assert_cmpuint(numbers->len, ==, 0);
+    static const char belgian[] = "BTW 0802 165 815";
+    g_autoptr(GArray) belgians = dx_find_candidates(V, belgian, strlen(belgian), NULL);
+    g_assert_cmpuint(belgians->len, >, 0);
     g_autoptr(GArray) glued = dx_find_candidates(A, "ABC12.50", 8, NULL);
     g_assert_cmpuint(glued->len, ==, 0); /* no currency */
     g_autoptr(GArray) none = dx_find_candidates(A, "\xff 1.00", 6, NULL);
