@@ -294,6 +294,21 @@ static void add_party(const dx_scene *s, GArray *clues, const dx_address *a,
     }
 }
 
+/* Is one of `words` in the label before a number? */
+static gboolean has_before(const dx_layout *l, gsize at, const char *const *words)
+{
+    const dx_cell *cell = dx_layout_cell(l, at);
+    gsize from = cell != NULL ? cell->start : at;
+    if (cell != NULL && from == at && cell->col > 0)
+        from = (cell - 1)->start;
+    g_autofree char *before = dx_fold(l->text + from, at - from);
+    g_auto(GStrv) parts = g_strsplit_set(before, " :\t/-", -1);
+    for (char **part = parts; *part != NULL; part++)
+        if (g_strv_contains(words, *part))
+            return TRUE;
+    return FALSE;
+}
+
 /* The label before a number says whose it is: "Ihre USt-IdNr", "VAT ID customer". */
 static gboolean names_customer(const dx_layout *l, gsize at)
 {
@@ -307,23 +322,14 @@ static gboolean names_customer(const dx_layout *l, gsize at)
         "klant",     "koper",      "afnemer",     "adquirente",
         "nabywcy",   "odberatele", NULL
     };
-    const dx_cell *cell = dx_layout_cell(l, at);
-    gsize from = cell != NULL ? cell->start : at;
-    if (cell != NULL && from == at && cell->col > 0)
-        from = (cell - 1)->start;
-    g_autofree char *before = dx_fold(l->text + from, at - from);
-    g_auto(GStrv) parts = g_strsplit_set(before, " :\t/-", -1);
-    for (char **part = parts; *part != NULL; part++)
-        if (g_strv_contains(words, *part))
-            return TRUE;
-    return FALSE;
+    return has_before(l, at, words);
 }
 
-/* 12-3456789 */
-static gboolean is_ein(const char *text)
+/* "Tax ID" may be any of a firm's numbers. */
+static gboolean names_any_tax(const dx_layout *l, gsize at)
 {
-    return strspn(text, "0123456789") == 2 && text[2] == '-' &&
-           strspn(text + 3, "0123456789") == 7;
+    static const char *const words[] = { "tax", "ein", NULL };
+    return has_before(l, at, words);
 }
 
 /* A tax number belongs to the block it stands under, or to the party its label names. */
@@ -353,8 +359,8 @@ static void add_tax_numbers(const dx_scene *s, GArray *clues, const GArray *all,
         double other = dx_mark_score(s, "buyer_vat_id", c->start, c->end);
         gboolean is_yours = names_customer(l, c->start);
         double tax = dx_mark_score(s, "seller_tax_number", c->start, c->end);
-        /* "Steuernummer" is no VAT number; the United States have one number for all */
-        if (tax > 0.5 && tax > own && tax > other && !is_ein(l->text + c->start)) {
+        /* "Steuernummer" is no VAT number */
+        if (tax > 0.5 && tax > own && tax > other && !names_any_tax(l, c->start)) {
             dx_clue_span(clues, l, "seller_vat_id", c->start, c->end, TAX_NUMBER);
             dx_clue_span(clues, l, "buyer_vat_id", c->start, c->end, TAX_NUMBER);
         }

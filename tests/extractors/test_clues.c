@@ -322,9 +322,9 @@ static void test_other_numbers(void)
         gboolean is_against;
     } cases[] = {
         { "Bolte GmbH\nAm Hang 7\n37073 Göttingen\nSteuernummer 48 827 20523", TRUE },
-        { "Hill Inc.\n4 Mill Lane\nDayton, OH 45402\nSteuernummer 90-1841999", FALSE }
+        { "Hill Inc.\n4 Mill Lane\nDayton, OH 45402\nTax ID 90-1841999", FALSE }
     };
-    static const char *const names[] = { "Steuernummer", NULL };
+    static const char *const names[] = { "Steuernummer", "Tax ID", NULL };
     static const char *const asks[] = { "seller_tax_number", NULL };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(dx_layout) l = page_layout(cases[i].page);
