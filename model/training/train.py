@@ -128,9 +128,9 @@ def cuts(r):
     """Tiles of one document at the geometry of the program's tilings, for dense reading: (image, labels)."""
     x = r.random()
     canvas.PITCH[0] = r.choices([1.0, .97, .94, .9, 1.06, 1.15], [54, 14, 12, 9, 6, 5])[0]
-    if x < .2: p = docgen.random_text(r, 512, 512, r.choice([80, 160, 300, 450, 600, 1200]))
+    if x < .22: p = docgen.random_text(r, 512, 512, r.choice([80, 160, 300, 450, 600, 1200]))
     elif x < .36: p = docgen.random_text(r, *r.choice([(992, 1403), (992, 1403), (1240, 1754)]), r.randint(900, 7000))
-    elif x < .68:
+    elif x < .8:
         w = r.choice([512, 512, r.randint(360, 512), r.randint(512, 1000)]); p = docgen.make(r, pick(r, RECS), (w, min(2200, int(w * r.uniform(1.1, 3.4)))))
     else: p = docgen.make(r, pick(r, DOCS), r.choices([(992, 1403), (992, 1284), (1403, 992), (1240, 1754), (1488, 2105), (744, 1052)], [44, 6, 3, 20, 15, 12])[0])
     if x < .36 and r.random() < .3: geometry.turn(p)
@@ -236,36 +236,45 @@ def jpeg(y, scale):
     c = d @ b @ d.T; b = d.T @ (torch.round(c / q) * q) @ d; return (b + .5).transpose(2, 3).reshape(B, H, W)
 def degrade(im):
     B, H, W = im.shape; dev = im.device; u = lambda *s: torch.rand(*s, device=dev); R = lambda lo, hi: u(B, 1, 1) * (hi - lo) + lo; on = lambda p: (u(B, 1, 1) < p).float()
-    x0 = x = im.float() / 255; clean = u(B, 1, 1) < .2
+    x0 = x = im.float() / 255; clean = u(B, 1, 1) < .15
     grow = lambda z: -F.max_pool2d(-z[:, None], 3, 1, 1)[:, 0]; light = lambda z: F.max_pool2d(z[:, None], 3, 1, 1)[:, 0]
     x = x + on(.14) * R(.1, .8) * (grow(x) - x); x = x + on(.12) * R(.1, .5) * (light(x) - x)             # heavy and thin print
     x = x + on(.04) * R(.2, .9) * (torch.minimum(x, torch.roll(x, 1, 2)) - x)                                # struck twice
     x = 1 - (1 - x) * (1 - on(.4) * R(0, .6))                                   # faint print
     x = 1 - (1 - x) * (1 - on(.14) * R(.2, 1) * (u(B, H, 1) < R(0, .1)).float())                         # rows and columns that the print head missed
     x = 1 - (1 - x) * (1 - on(.05) * R(.2, 1) * (u(B, 1, W) < .015).float())
+    for part, at in ((.07, torch.arange(H, device=dev).view(1, H, 1)), (.04, torch.arange(W, device=dev).view(1, 1, W))):          # rows of dots with gaps between
+        x = 1 - (1 - x) * (1 - on(part) * R(.2, .85) * ((at / R(2, 4.6) + R(0, 1)) % 1 < R(.2, .45)).float())
+    x = 1 - (1 - x) * (1 - on(.06) * R(.4, .8))                                  # hardly there
     band = F.interpolate(u(B, 1, H // 32, 1), (H, W), mode="bicubic", align_corners=False)[:, 0]
     x = 1 - (1 - x) * (1 - on(.08) * R(.1, .7) * band.clamp(0, 1))                                         # fading in bands
     lowf = F.interpolate(u(B, 1, 6, 5), (H, W), mode="bicubic", align_corners=False)[:, 0]
     x = x * (1 - on(.35) * R(0, .4) * lowf)                                     # uneven light
+    n_ = int(np.random.choice([4, 7, 12])); fold = F.interpolate(torch.rand(B, 2, n_, n_, device=dev), (H, W), mode="bicubic", align_corners=False)
+    crease = torch.exp(-(fold[:, 0] - .5).abs() / R(.01, .08)); bad = on(.11)
+    x = x * (1 - bad * R(.05, .4) * crease) * (1 - bad * R(0, .3) * fold[:, 1].clamp(0, 1)); x = 1 - (1 - x) * (1 - bad * R(0, .6) * crease * (crease > .6))         # crumpled, its folds worn white
     for step, part in ((8, .08), (3, .13), (2, .08)):                                      # worn and broken ink
         spots = F.interpolate((u(B, 1, H // step, W // step)), (H, W), mode="bilinear")[:, 0]
         x = x + on(part) * R(.1, .7) * (1 - x) * (spots > R(.62, .85)).float()
     press = F.interpolate(torch.randn(B, 1, H // 2, W // 2, device=dev), (H, W), mode="bilinear")[:, 0]           # ragged edges of old print
     q = F.avg_pool2d(x[:, None], 3, 1, 1, count_include_pad=False)[:, 0]; x = torch.where(u(B, 1, 1) < .08, torch.sigmoid((q + press * R(.03, .14) - R(.45, .75)) * R(6, 16)), x)
     s = torch.where(u(B) < .5, u(B) * 1.0 + .25, torch.full((B,), 1e-3, device=dev)); k = torch.arange(-4, 5, device=dev).float()
-    w = torch.exp(-k[None] ** 2 / (2 * s[:, None] ** 2)); w = w / w.sum(1, keepdim=True)
-    y = F.conv2d(F.pad(x[None], (4, 4, 0, 0), mode="replicate"), w[:, None, None, :], groups=B); y = F.conv2d(F.pad(y, (0, 0, 4, 4), mode="replicate"), w[:, None, :, None], groups=B)[0]
+    skew = torch.where(u(B) < .25, u(B) * 2 - 1, torch.zeros(B, device=dev)); gauss = lambda z: torch.exp(-k[None] ** 2 / (2 * z[:, None] ** 2)); norm = lambda z: z / z.sum(1, keepdim=True)
+    w, wy = norm(gauss(s * 2 ** (skew * .8))), norm(gauss(s * 2 ** (-skew * .8)))         # some are moved one way more than the other
+    y = F.conv2d(F.pad(x[None], (4, 4, 0, 0), mode="replicate"), w[:, None, None, :], groups=B); y = F.conv2d(F.pad(y, (0, 0, 4, 4), mode="replicate"), wy[:, None, :, None], groups=B)[0]
     f = float(np.random.choice([1, .9, .85, .75, .66, .58, .5]))
     if f < 1:                                                                   # low scan resolution, for a part of the batch
         z = F.interpolate(F.interpolate(y[:, None], scale_factor=f, mode="bilinear", antialias=True), (H, W), mode="bicubic")[:, 0]; y = torch.where(u(B, 1, 1) < .4, z, y)
     y = y + on(.18) * R(.3, 1.5) * (y - F.avg_pool2d(y[:, None], 3, 1, 1)[:, 0])                           # sharpened
+    soft = (F.interpolate(u(B, 1, 5, 5), (H, W), mode="bicubic", align_corners=False)[:, 0] - .4).clamp(0, .4) / .4; y = y + on(.08) * soft * (F.avg_pool2d(y[:, None], 5, 1, 2, count_include_pad=False)[:, 0] - y)     # out of focus in places
     y = y + torch.randn_like(y) * on(.4) * R(0, .12)
+    y = y + F.interpolate(torch.randn(B, 1, H // 2, W // 2, device=dev), (H, W), mode="bilinear")[:, 0] * on(.1) * R(.02, .13)             # grain of paper
     y = torch.where(u(B, 1, 1) < .2, torch.sigmoid((y - R(.4, .72)) * R(12, 80)), y)                      # fax
     y = y + on(.12) * R(.2, 1) * (F.avg_pool2d(y[:, None], 3, 1, 1, count_include_pad=False)[:, 0] - y)   # softened after it
     a_ = on(.18) * R(.03, .16); y = (y - a_ * R(0, .7)) / (1 - a_)                 # white made whiter, black blacker
     z = y.clamp(0, 1); y = torch.where(u(B, 1, 1) < .3, jpeg(z, 10 ** R(-.5, .7)), z)
     y = torch.where(u(B, 1, 1) < .15, y.clamp(1e-3, 1) ** R(.6, 1.9), y)
-    dim = R(.35, .75); y = torch.where(u(B, 1, 1) < .07, dim * (R(0, .45) * (1 - y) + y), y)                     # dark paper, grey print
+    dim = R(.35, .75); y = torch.where(u(B, 1, 1) < .1, dim * (R(0, .45) * (1 - y) + y), y)                     # dark paper, grey print
     lo = on(.35) * R(0, .3); y = lo + y * (1 - lo - on(.3) * R(0, .25)); y = torch.where(clean, x0, y)
     return y.clamp(0, 1) * 2 - 1
 def tiles(x, gw, gh):

@@ -3,10 +3,20 @@ from . import content as C
 from .blocks import barcode, qr, logo_mark, scribble, stamp, pick_family, inline_pair
 from .canvas import Family, FAMILIES, Page, union
 
-POOL = ["MY"] * 30 + ["SG"] * 6 + ["US"] * 15 + ["GB"] * 9 + ["AU"] * 5 + ["DE"] * 9 + ["FR"] * 7 + ["ES"] * 5 + ["IT"] * 5 + ["NL"] * 5 + ["PT"] * 4 + ["CH"] * 3 + ["AT"] * 2 + ["BE"] * 2 + ["IE"] * 2
+POOL = ["MY"] * 48 + ["SG"] * 9 + ["US"] * 15 + ["GB"] * 9 + ["AU"] * 5 + ["DE"] * 9 + ["FR"] * 7 + ["ES"] * 5 + ["IT"] * 5 + ["NL"] * 5 + ["PT"] * 4 + ["CH"] * 3 + ["AT"] * 2 + ["BE"] * 2 + ["IE"] * 2
 TILL = ["T3270", "T3270c", "LiberationMono", "NimbusMonoPS", "Cousine", "DejaVuSansMono", "OCRB", "OCRA", "FreeMono", "CourierPrime", "PTMono", "lmmono", "cursor", "NotoMono", "monofur", "agave", "Inconsolata", "Mplus50", "B612Mono", "LeagueMonoNarrow", "LeagueMonoCond", "Anonymous"]
 TILL += ["PcATI", "PcBIOS", "PcCompaq", "PcMDA", "PcVGA8", "PcVGA9", "GlassTTY", "DotGothic"] * 2 + ["PcSmall", "AerialMono", "TlwgTypewriter", "GNUTypewriter"]
 TILL = [name for name in TILL if name in FAMILIES["mono"]]
+PRESSED = ["LiberationSans", "LiberationSansNarrow", "NimbusSans", "NimbusSansNarrow", "Aerial", "FreeSans", "RobotoCondensed", "Roboto", "PTSansNarrow", "PTSans", "OpenSansCond", "OpenSansLight", "RobotoLight",
+           "UniversalisCond", "DejaVuSansCondensed", "ClearSans", "Tahoma", "OSPDIN", "Go", "GilliusCond", "Yanone"]
+PRESSED = [name for name in PRESSED if name in FAMILIES["sans"]]
+
+
+def pressed(r, fx=None):
+    """A face as receipt printers have it: plain letters pressed into cells of one width."""
+    cell = r.uniform(.4, .62)
+    if fx is None: fx = r.choices([0, r.randint(14, 24), r.randint(8, 10)], [62, 28, 10])[0]
+    return Family(r.choice(PRESSED), r.choice([1, 1, .9, .8, 1.1, 1.25]), fx, cell)
 
 
 class Till:
@@ -19,10 +29,11 @@ class Till:
         self.kind = kind
         self.L = C.Local(r, r.choice(POOL))
         if r.random() < .6: self.L.place = r.choice(["sym", "sym-", "code-"]) if self.L.lang == "en" else self.L.place
-        mono = r.random() < .68
-        fx = r.choices([0, 1, r.randint(13, 22), r.randint(7, 10)], [46, 6, 32, 16] if mono else [80, 2, 16, 2])[0]
+        mono = r.random() < .72
+        fx = r.choices([0, 1, r.randint(13 if mono else 11, 21), r.randint(7, 10)], [46, 6, 32, 16] if mono else [52, 2, 42, 4])[0]
         xs = r.choice([1, 1, 1, .85, .78, .7, .92, 1.1, 1.25]) if mono else r.choice([1, 1, .9, .8, 1.1])
         self.fam = Family(r.choice(TILL) if r.random() < .8 else r.choice(FAMILIES["mono"]), xs, fx) if mono else pick_family(r, ("sans", "serif"), (88, 12), xs)
+        if mono and r.random() < .42: self.fam = pressed(r)
         self.mx = round(r.uniform(.02, .1) * w); self.x, self.x1 = self.mx, w - round(r.uniform(.02, .1) * w)
         if r.random() < .13:                                        # a small receipt on a large sheet
             self.mx = round(r.uniform(.13, .27) * w); self.x, self.x1 = self.mx, w - round(r.uniform(.13, .27) * w)
@@ -34,7 +45,7 @@ class Till:
         self.f = self.fam(self.s); self.b = self.fam(self.s, "b") if r.random() < .75 else self.f
         self.lh = round(self.s * r.uniform(.98, 1.45))
         self.y = r.uniform(.01, .05) * h + 6
-        self.caps = r.random() < (.5 if mono else .2)
+        self.caps = r.random() < (.5 if mono else .3)
         faint = r.choices([0, 1, 2], [7, 2, 1])[0]
         p.ink = (r.randint(0, 55), r.randint(55, 110), r.randint(100, max(101, min(150, bg - 75))))[faint]
         self.cash_money = r.random() < .35                          # currency at every amount
@@ -48,11 +59,11 @@ class Till:
 
     def wide(self, k=1.0):
         """A face for big lines: taller, wider or simply larger."""
-        t = self.r.randrange(7)
-        if t == 5: return Family(self.fam.name, min(2.2, self.fam.xs * 2), self.fam.fx)(self.s * k, "r")
-        if t == 6: return Family(self.fam.name, self.fam.xs * .5, self.fam.fx)(self.s * 2 * k, "b")
-        if t == 0: return Family(self.fam.name, self.fam.xs * .6, self.fam.fx)(self.s * 2 * k, "r")
-        if t == 1: return Family(self.fam.name, self.fam.xs * 1.5, self.fam.fx)(self.s * k, "b")
+        t = self.r.randrange(8); of = lambda xs: Family(self.fam.name, min(2.4, self.fam.xs * xs), self.fam.fx, self.fam.cell * xs)
+        if t in (5, 7): return of(2)(self.s * k, "r" if t == 5 else "b")
+        if t == 6: return of(.5)(self.s * 2 * k, "b")
+        if t == 0: return of(.6)(self.s * 2 * k, "r")
+        if t == 1: return of(1.5)(self.s * k, "b")
         if t == 2: return self.fam(self.s * 1.6 * k, "b")
         if t == 3: return self.fam(self.s * 1.3 * k, "r")
         return self.b
@@ -505,7 +516,7 @@ def make_receipt(r, w, h, kind, crop=False):
     _currency(p, t.L)
     pen(t)
     if r.random() < .06:
-        stamp(p, r.choice(["PAID", "POSTED", "RECEIVED", "COPY", "CLAIMED", "BEZAHLT", "OK", t.L.date()]), r.uniform(.1, .7) * w, r.uniform(.05, .95) * min(h, t.y), t.s * r.uniform(1.2, 2.2), r.gauss(0, 9), r.randint(20, 150))
+        stamp(p, r.choice(["PAID", "POSTED", "POSTED", "PAID " + t.L.date(), "RECEIVED", "COPY", "CLAIMED", "BEZAHLT", "OK", t.L.date()]), r.uniform(.1, .7) * w, r.uniform(.05, .95) * min(h, t.y), t.s * r.uniform(1.2, 2.2), r.gauss(0, 9), r.randint(20, 150))
     if r.random() < .06: p.d.ellipse(_around(p, r), outline=r.randint(40, 120), width=2)
     if crop: shrink(p, min(h, int(t.y + r.uniform(.02, .12) * h)))
     return p
@@ -532,6 +543,20 @@ def pen(t):
     if r.random() < .06: scribble(p, r.uniform(.05, .5) * p.w, r.uniform(0, .8) * min(p.h, t.y), p.w * r.uniform(.15, .4), t.lh * r.uniform(1, 2.5), r.randint(60, 150), r.choice([1, 2]))
     if r.random() < .04:
         x, y, k = r.uniform(0, p.w), r.uniform(0, min(p.h, t.y)), t.s * r.uniform(.2, .5); p.d.ellipse((x, y, x + k, y + k), fill=tone)
+    if r.random() < .09: over(t, tone)
+
+
+def over(t, tone):
+    """Large handwriting, strokes and rings across the print; none of it is read."""
+    r, p = t.r, t.p; low = min(p.h, t.y)
+    for _ in range(r.randint(1, 3)):
+        x, y, k = r.uniform(0, p.w * .7), r.uniform(0, low * .9), t.s * r.uniform(2.2, 5); kind = r.randrange(4); wd = r.randint(2, 4)
+        if kind == 0: p.d.ellipse((x, y, x + k * r.uniform(1.5, 4), y + k), outline=tone, width=wd)
+        elif kind == 1: p.d.line([(x + k * i * .4, y + k * r.uniform(0, 1)) for i in range(r.randint(3, 9))], fill=tone, width=wd, joint="curve")
+        else:
+            f = Family(r.choice(FAMILIES["hand"]))(k); p.text(x, y, r.choice([C.digits(r, 2) + "." + C.digits(r, 2), f"{r.randint(1, 31)}/{r.randint(1, 12)}", t.L.cap(), C.digits(r, r.randint(2, 4))]), f, tone, read=False)
+    if r.random() < .3:                                             # punched to be filed
+        x, y, k = r.choice([r.uniform(0, t.x), r.uniform(t.x1, p.w)]), r.uniform(0, low), t.s * r.uniform(.8, 1.5); p.d.ellipse((x - k, y - k, x + k, y + k), fill=r.choice([0, 255, tone]))
 
 
 def _around(p, r):

@@ -5,6 +5,7 @@ from . import content as C
 from .alphabet import LONG_S
 from .canvas import Family, FAMILIES, Page
 from .blocks import pick_family, logo_mark
+from .kinds_receipt import pressed
 
 _CLS = (("sans", "serif", "mono", "hand"), (56, 22, 16, 6))
 
@@ -53,7 +54,7 @@ _PLAIN = [n for n in ("LiberationSans", "LiberationSansNarrow", "NimbusSans", "D
 
 def _said(r, L):
     """A line as the heads of business papers and receipts have it."""
-    x = r.randrange(17)
+    x = r.randrange(20)
     if x < 3: s = L.company()
     elif x < 7: s = r.choice([L.street, L.place_line, lambda: ", ".join(L.address())])()
     elif x == 7: s = f"{r.choice(['Tel', 'TEL', 'Tel.', 'Phone', 'Fax', 'H/P', 'Tel No'])}{r.choice([': ', ' : ', ' ', ':'])}{L.phone()}"
@@ -65,20 +66,24 @@ def _said(r, L):
     elif x == 13: s = f"{C.digits(r, r.randint(5, 13))} {L.product()}"
     elif x == 14: s = L.product() + " " + L.amount(L.value())
     elif x == 15: s = r.choice([L.email, L.web])() if r.random() < .5 else L.phrase(2, 6)
+    elif x == 16: s = f"{r.choice(['SR', 'ZRL', 'ZR', 'S', 'Z', 'TX', 'GST', ''])}{r.choice([' ', ' ', ''])}{r.choice(['@', '@ ', '(@', '= '])}{r.choice(['0', '6', '5', '10', '6.00', '0.00'])}%{r.choice(['', ')', ' :', ':'])} {L.amount(L.value())} {L.amount(L.value())}"
+    elif x == 17: s = f"{r.choice(['GST ID', 'GST No', 'GST Reg No', 'Co. Reg', 'ROC', 'CO REG NO', 'SST ID', 'Tax No', 'GST'])}{r.choice([': ', ' : ', ' ', ':', '. '])}{r.choice([C.shape(r, '000#########'), C.shape(r, '######-@'), C.shape(r, '#####-@'), '00' + C.digits(r, 10), C.shape(r, '@##-####-########')])}"
+    elif x == 18: s = r.choice(["THANK YOU PLEASE COME AGAIN", "Goods sold are not returnable", "Thank you for shopping with us", "NO REFUND", "EXCHANGE WITHIN 7 DAYS WITH RECEIPT", "Please keep this receipt", "TAX INVOICE", "GST SUMMARY", "Amount (RM)", "Tax (RM)", "CUSTOMER COPY", "SIMPLIFIED TAX INVOICE", "INVOICE", "CASHIER", "Item(s) :"]) + r.choice(["", "", "!", ".", " !!", " " + L.phrase(1, 3)])
     else: s = f"{r.choice(['Total', 'Subtotal', 'Rounding Adj', 'Cash', 'Change', 'Total Sales (Excl GST)', 'Total Incl. of GST', 'GST @ 6%', 'Discount', 'Amount Due', 'Visa Card', 'Total Qty', 'Item(s)', 'Tax (RM)', 'GST Summary'])}{r.choice([': ', ' : ', ' '])}{L.money(L.value())}"
     s = " ".join(s.split())
-    return s.upper() if r.random() < .45 else s
+    return s.upper() if r.random() < .5 else s
 
 
 def _heads(p, left):
     """Names, addresses, numbers and items one under the other, as receipts and letterheads have them."""
-    r = p.r; y = r.uniform(3, 20); L = C.Local(r, r.choice(["MY", "MY", "MY", "SG", "GB", "US", "DE", "FR", None, None]))
+    r = p.r; y = r.uniform(3, 20); L = C.Local(r, r.choice(["MY", "MY", "MY", "MY", "SG", "GB", "US", "DE", "FR", None, None]))
     fam = None
     while left > 0 and y < p.h - 14:
         if fam is None or r.random() < .12:
             mono = r.random() < .4; xs = r.choices([1, .8, .9, .7, .6, 1.15, 1.3], [50, 10, 12, 8, 6, 8, 6])[0]
-            if mono: fam = Family(r.choice(_TILL) if r.random() < .7 else r.choice(FAMILIES["mono"]), xs, r.choices([0, 1, r.randint(11, 22), r.randint(7, 10)], [40, 5, 37, 18])[0])
-            elif r.random() < .5: fam = Family(r.choice(_PLAIN), xs, r.choices([0, r.randint(11, 22)], [70, 30])[0])
+            if r.random() < .2: fam = pressed(r)
+            elif mono: fam = Family(r.choice(_TILL) if r.random() < .7 else r.choice(FAMILIES["mono"]), xs, r.choices([0, 1, r.randint(11, 22), r.randint(7, 10)], [40, 5, 37, 18])[0])
+            elif r.random() < .5: fam = Family(r.choice(_PLAIN), xs, r.choices([0, r.randint(11, 20)], [55, 45])[0])
             else: fam = any_family(r)
             size = _size(r) if r.random() < .3 else r.uniform(11, 21); lf = r.uniform(1, 1.5); style = r.choices("rbi", [70, 26, 4])[0]
             anchor = r.choices("lcr", [50, 44, 6])[0]; x = r.uniform(3, 40)
@@ -212,7 +217,7 @@ def _book(p, left):
     r = p.r; black = FAMILIES.get("black") and r.random() < .26; L = C.Local(r, "DE" if black and r.random() < .75 else None)
     fam = Family(r.choice(FAMILIES["black"])) if black else Family(r.choice(OLD)) if r.random() < .68 else any_family(r)
     aged = black or r.random() < .2; old = (lambda s: re.sub("s(?=[a-zäöüß])", LONG_S, s)) if aged and r.random() < .85 else (lambda s: s)
-    size = r.uniform(8.5, 20) if p.w > 700 else r.uniform(8.5, 19); f = fam(size, r.choices("rbi", [84, 6 if not black else 16, 10])[0]); lh = size * r.uniform(1.0, 1.4)
+    size = r.uniform(8.5, 20) if p.w > 700 else r.uniform(8.5, 19); f = fam(size, r.choices("rbi", [80, 6 if not black else 16, 14])[0]); lh = size * r.uniform(1.0, 1.4)
     other = None if black or r.random() < .55 else fam(size, r.choice("iiib"))             # words set off in italics
     if aged: p.ties = {**(_CAST if r.random() < .8 else {}), **(_SET_OFF if r.random() < .6 else {})}
     mx = r.uniform(.01, .09) * p.w; n = 1 if p.w < 700 and r.random() < .8 else r.choices([1, 2, 3], [5, 4, 2])[0]
@@ -236,7 +241,7 @@ def _book(p, left):
         p.next_region(); y = top; x = mx + c * (cw + gap)
         if rule and c: p.vline(x - gap / 2, top, bottom)
         while left > 0 and y + f.lh < bottom:
-            s = old(L.paragraph(r.randint(2, 6))); ls = _split(r, f, s, cw - indent) if hyphen else f.wrap(s, cw - indent)
+            s = old(L.paragraph(r.randint(2, 6))); s = s[:220].upper() if not black and r.random() < .07 else s; ls = _split(r, f, s, cw - indent) if hyphen else f.wrap(s, cw - indent)
             for i, t in enumerate(ls):
                 if y + f.lh > bottom or left <= 0: break
                 dx = indent if i == 0 else 0; room = cw - dx; tr = min(1.4, max(0, (room - f.width(t)) / max(1, len(t) - 1))) if just and i < len(ls) - 1 and len(t) > 15 else 0
