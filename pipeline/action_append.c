@@ -4,8 +4,9 @@
  * Every record begins with its key, so that a look at the file tells whether it is there.
  * Under flock(2): a tail without a newline that begins like one of our records is what a
  * writer that died has left, and is cut off (its own action is not journaled as done, it
- * will come again); then the file's length is journaled, the record written in one piece
- * and synced.  A later try looks for its key from the journaled length on.
+ * will come again); then the file's length is noted, the record written in one piece
+ * and synced.  A later try looks for its key from the noted length on, or, when a power cut
+ * took that note, from the length that the plan has: the one before anything was touched.
  */
 #include "action_parts.h"
 
@@ -164,6 +165,13 @@ static gboolean find_tail(const sheet *s, guint64 *tail, gboolean *is_torn,
     return TRUE;
 }
 
+/* A new file's name must last as well. */
+static gboolean sync_name(const sheet *s, GError **error)
+{
+    g_autofree char *dir = g_path_get_dirname(s->path);
+    return dp_action_sync_dir(dir, error);
+}
+
 static gboolean append_record(dp_action_run *run, sheet *s, GError **error)
 {
     const json_t *columns = json_object_get(run->planned, "columns");
@@ -187,8 +195,11 @@ static gboolean append_record(dp_action_run *run, sheet *s, GError **error)
     /* Somebody's own last line without a newline gets one. */
     const char *gap = tail < s->size ? "\n" : "";
     g_autofree char *text = g_strconcat(gap, header != NULL ? header : "", line, NULL);
+    /* Without a length in the plan the next look must find this one. */
+    dp_start how = json_object_get(run->planned, "offset") != NULL ? DP_START_NOTED
+                                                                   : DP_START_SYNCED;
     json_object_set_new(run->planned, "offset", json_integer((json_int_t)s->size));
-    if (!run->remember(run->user, run->planned, error))
+    if (!run->remember(run->user, run->planned, how, error))
         return FALSE;
     if (!dp_action_write_all(s->fd, text, strlen(text)) || fdatasync(s->fd) != 0) {
         int saved = errno;
@@ -196,10 +207,7 @@ static gboolean append_record(dp_action_run *run, sheet *s, GError **error)
         errno = saved;
         return dp_action_errno(error, "writing", s->path);
     }
-    if (s->size > 0)
-        return TRUE;
-    g_autofree char *dir = g_path_get_dirname(s->path);
-    return dp_action_sync_dir(dir, error); /* a new file's name must last as well */
+    return s->size > 0 || sync_name(s, error);
 }
 
 static gboolean append_locked(dp_action_run *run, sheet *s, GError **error)
@@ -218,9 +226,33 @@ static gboolean append_locked(dp_action_run *run, sheet *s, GError **error)
         if (!find_record(s, run->key, (guint64)MAX(offset, 0), &is_there, error))
             return FALSE;
         if (is_there) /* written, and cut off before the journal heard of it */
-            return fdatasync(s->fd) == 0 || dp_action_errno(error, "syncing", s->path);
+            return (fdatasync(s->fd) == 0 ||
+                    dp_action_errno(error, "syncing", s->path)) &&
+                   sync_name(s, error);
     }
     return append_record(run, s, error);
+}
+
+/* The start of what a later try has to search: behind the last whole line that is there now.
+ * Under the lock, so that nobody cuts off what is counted here.  A file that cannot be read is
+ * the action's to complain about: without an offset it journals its own. */
+void dp_append_note_offset(json_t *planned)
+{
+    sheet s = { .path = json_string_value(json_object_get(planned, "to")) };
+    s.fd = open(s.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    gboolean is_known = s.fd < 0 && errno == ENOENT;
+    guint64 tail = 0;
+    struct stat st;
+    if (s.fd >= 0 && flock(s.fd, LOCK_EX) == 0 && fstat(s.fd, &st) == 0 &&
+        S_ISREG(st.st_mode)) {
+        gboolean is_torn;
+        s.size = (guint64)st.st_size;
+        is_known = find_tail(&s, &tail, &is_torn, NULL);
+    }
+    if (s.fd >= 0)
+        close(s.fd);
+    if (is_known)
+        json_object_set_new(planned, "offset", json_integer((json_int_t)tail));
 }
 
 gboolean dp_do_append(dp_action_run *run, GError **error)

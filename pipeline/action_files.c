@@ -202,6 +202,7 @@ typedef struct placing {
     maker make;
     gboolean (*is_there)(const struct placing *p,
                          const char *path); /* NULL: by content */
+    gboolean is_move;                       /* the document's own name goes */
 } placing;
 
 static gboolean is_target(const placing *p, const char *path)
@@ -209,14 +210,20 @@ static gboolean is_target(const placing *p, const char *path)
     return p->is_there != NULL ? p->is_there(p, path) : has_content(path, p->sha256);
 }
 
-static gboolean remember_choice(dp_action_run *run, const char *path, GError **error)
+/* A first name need not be synced: the plan has it, and what is there is recognised by its
+ * content.  A numbered one must: the names before it may be free by the next look.  So must
+ * a move, with all that was done before: those actions want the document where it is now. */
+static gboolean remember_choice(const placing *p, const char *path, guint number,
+                                GError **error)
 {
+    dp_action_run *run = p->run;
     const char *before = json_string_value(json_object_get(run->planned, "chosen"));
-    if (g_strcmp0(before, path) == 0 && run->was_started)
+    if (g_strcmp0(before, path) == 0 && run->was_started && !p->is_move)
         return TRUE;
+    dp_start how = number > 1 || p->is_move ? DP_START_SYNCED : DP_START_NOTED;
     g_autofree char *valid = g_utf8_make_valid(path, -1);
     json_object_set_new(run->planned, "chosen", json_string(valid));
-    return run->remember(run->user, run->planned, error);
+    return run->remember(run->user, run->planned, how, error);
 }
 
 static char *numbered_path(const char *to, guint number)
@@ -229,12 +236,24 @@ static char *numbered_path(const char *to, guint number)
     return g_build_filename(dir, name, NULL);
 }
 
+/* The new name lasts: now, or when the caller has synced the folders of several. */
+static gboolean sync_name(const placing *p, const char *path, GError **error)
+{
+    if (p->run->folders == NULL || p->is_move)
+        return sync_parent(path, error);
+    g_autofree char *dir = g_path_get_dirname(path);
+    if (!g_ptr_array_find_with_equal_func(p->run->folders, dir, g_str_equal, NULL))
+        g_ptr_array_add(p->run->folders, g_steal_pointer(&dir));
+    p->run->is_unsynced = TRUE;
+    return TRUE;
+}
+
 /* Put it under `to` or the first numbered name that is free.  Caller frees the name. */
 static char *place(const placing *p, const char *to, GError **error)
 {
     const char *chosen = json_string_value(json_object_get(p->run->planned, "chosen"));
     if (p->run->was_started && chosen != NULL && is_target(p, chosen))
-        return g_strdup(chosen);
+        return sync_name(p, chosen, error) ? g_strdup(chosen) : NULL;
     if (!dp_action_make_dirs(to, error))
         return NULL;
     for (guint n = 1; n <= DP_CLASH_MAX; n++) {
@@ -244,13 +263,13 @@ static char *place(const placing *p, const char *to, GError **error)
             if (!is_target(p, path))
                 continue;
             /* the journal is to know before a move takes the old name away */
-            if (!remember_choice(p->run, path, error))
+            if (!remember_choice(p, path, n, error))
                 return NULL;
         } else if (errno != ENOENT) {
             dp_action_errno(error, "looking at", path);
             return NULL;
         } else {
-            if (!remember_choice(p->run, path, error))
+            if (!remember_choice(p, path, n, error))
                 return NULL;
             if (!p->make(p->run, p->source, path)) {
                 if (errno == EEXIST) { /* taken in this moment: look again */
@@ -261,7 +280,7 @@ static char *place(const placing *p, const char *to, GError **error)
                 return NULL;
             }
         }
-        return sync_parent(path, error) ? g_steal_pointer(&path) : NULL;
+        return sync_name(p, path, error) ? g_steal_pointer(&path) : NULL;
     }
     dp_action_fail(error, DP_ROUTE_VALUE, "%s: all of %d numbered names are taken", to,
                    DP_CLASH_MAX);
@@ -379,7 +398,9 @@ static gboolean move_to(dp_action_run *run, const char *to, GError **error)
     g_autofree char *sum = document_hash(run, error);
     if (sum == NULL)
         return FALSE;
-    placing p = { .run = run, .source = source, .sha256 = sum, .make = make_move };
+    placing p = {
+        .run = run, .source = source, .sha256 = sum, .make = make_move, .is_move = TRUE
+    };
     g_autofree char *path = place(&p, to, error);
     if (path == NULL)
         return FALSE;

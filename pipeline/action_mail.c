@@ -251,7 +251,8 @@ gboolean dp_do_mail(dp_action_run *run, GError **error)
     if (run->was_started && is_delivered(maildir, name))
         return TRUE;
     g_autoptr(GString) message = make_message(run, error);
-    if (message == NULL || !run->remember(run->user, run->planned, error))
+    if (message == NULL ||
+        !run->remember(run->user, run->planned, DP_START_SYNCED, error))
         return FALSE;
     return deliver(maildir, name, message, error);
 }

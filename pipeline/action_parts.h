@@ -16,6 +16,9 @@ gboolean dp_do_command(dp_action_run *run, GError **error);
 gboolean dp_do_webhook(dp_action_run *run, GError **error);
 gboolean dp_do_mail(dp_action_run *run, GError **error);
 
+/* Sets planned["offset"]. */
+void dp_append_note_offset(json_t *planned);
+
 /* DP_ROUTE_TEMPORARY or DP_ROUTE_REFUSED by errno; returns FALSE. */
 gboolean dp_action_errno(GError **error, const char *what, const char *path);
 gboolean dp_action_fail(GError **error, dp_route_code code, const char *format, ...)
@@ -23,7 +26,6 @@ gboolean dp_action_fail(GError **error, dp_route_code code, const char *format, 
 
 /* The folder of `path` and those above it; each new one is synced into its parent. */
 gboolean dp_action_make_dirs(const char *path, GError **error);
-gboolean dp_action_sync_dir(const char *path, GError **error);
 gboolean dp_action_write_all(int fd, const char *bytes, gsize length);
 /* A file made for good: under `to`, or under a numbered name when other content has that.
  * Content that is there already is recognised.  The name goes to planned["chosen"]. */

@@ -568,6 +568,18 @@ gboolean dp_do_write(dp_action_run *run, GError **error)
     return dp_action_place_bytes(run, to, text, strlen(text), error);
 }
 
+void dp_action_note_target(json_t *planned)
+{
+    if (strcmp(json_string_value(json_object_get(planned, "kind")), "append") == 0)
+        dp_append_note_offset(planned);
+}
+
+gboolean dp_action_is_file(const char *kind)
+{
+    static const char *const files[] = { "copy", "link", "write", "append", NULL };
+    return g_strv_contains(files, kind);
+}
+
 gboolean dp_action_do(dp_action_run *run, GError **error)
 {
     assert(run->remember != NULL);

@@ -17,6 +17,7 @@
 #define DP_ACTIONS_H
 
 #include "facts.h"
+#include "queue.h"
 #include "route_facts.h"
 #include "template.h"
 
@@ -64,14 +65,26 @@ typedef struct dp_action_run {
     const char *key;             /* from dp_action_key() */
     const char *sha256;          /* of the document; NULL: not known, not compared */
     const dp_route_facts *facts; /* facts->path NULL: there is no document */
-    gboolean was_started;        /* an earlier try began and did not say how it ended */
+    gboolean was_started;        /* an earlier try may have begun it */
     GCancellable *cancellable;
-    /* Make `planned` durable as "started"; called before anything is touched, and again
-     * when a choice changes. */
-    gboolean (*remember)(void *user, const json_t *planned, GError **error);
+    /* Note `planned` as "started"; called before anything is touched, and again when a
+     * choice changes.  DP_START_SYNCED where the plan alone would not do to recognise what
+     * was done, or where the document's place changes or is shown to others. */
+    gboolean (*remember)(void *user, const json_t *planned, dp_start how, GError **error);
     void *user;
-    char *moved_to; /* out: the document lies here now; caller frees */
+    /* Folders whose new names the caller syncs before it takes the action for done; NULL:
+     * the action syncs them itself. */
+    GPtrArray *folders;
+    gboolean is_unsynced; /* out: one of them is this action's */
+    char *moved_to;       /* out: the document lies here now; caller frees */
 } dp_action_run;
+
+/* Put into a planned action what must be known of its target as it is before the plan is
+ * journaled: from where a file that is appended to is to be searched later. */
+void dp_action_note_target(json_t *planned);
+/* May its folder be synced by the caller, together with those of others? */
+gboolean dp_action_is_file(const char *kind);
+gboolean dp_action_sync_dir(const char *path, GError **error);
 
 /* Do it.  DP_ROUTE_TEMPORARY: later, not counted; DP_ROUTE_REFUSED: later, counted;
  * DP_ROUTE_VALUE: no use to try again.  Any thread; blocks. */

@@ -450,10 +450,10 @@ GPtrArray *dp_queue_actions(dp_queue *queue, gint64 document, GError **error)
 }
 
 gboolean dp_queue_action_start(dp_queue *queue, gint64 action, const char *detail,
-                               GError **error)
+                               dp_start how, GError **error)
 {
     return is_within(detail, "an action's detail", DP_ACTION_DETAIL_MAX, error) &&
-           queue->class->action_start(queue, action, detail, error);
+           queue->class->action_start(queue, action, detail, how, error);
 }
 
 gboolean dp_queue_action_done(dp_queue *queue, gint64 action, const char *moved_to,

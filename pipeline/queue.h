@@ -28,12 +28,12 @@
  * about that document and must drop it.
  *
  * Promises: when dp_queue_add, _publish (as the end), _fail, _given_up, _routed,
- * _action_start or _action_fail returns TRUE, what it wrote survives a power cut, and with
- * it all that was written before.  The others promise nothing of the kind, since nothing was
- * touched yet or what was touched is recognised: losing dp_queue_claim, _advance, _unclaim,
- * _heartbeat or a publication that is to be routed costs repeated pages, losing
- * _actions_plan or _action_done a look at what the action has left; never a document.  So an
- * action that is about to touch something begins with dp_queue_action_start().
+ * _actions_plan, _action_start (DP_START_SYNCED) or _action_fail returns TRUE, what it wrote
+ * survives a power cut, and with it all that was written before.  The others promise nothing
+ * of the kind, since nothing was touched yet or what was touched is recognised: losing
+ * dp_queue_claim, _advance, _unclaim, _heartbeat or a publication that is to be routed costs
+ * repeated pages, losing _action_start (DP_START_NOTED) or _action_done a look at what the
+ * action has left; never a document.  No action touches anything before the plan is synced.
  *
  * Threads and processes: a dp_queue may be used from all threads of a process (calls take
  * turns), and any number of processes of one machine may have the same journal open.  Not
@@ -299,10 +299,15 @@ gboolean dp_queue_actions_plan(dp_queue *queue, gint64 document, GPtrArray *plan
                                GError **error);
 /* In order; empty when none were planned.  GPtrArray of dp_action, the caller unrefs. */
 GPtrArray *dp_queue_actions(dp_queue *queue, gint64 document, GError **error);
-/* Durably "started" before anything is touched; `detail` (may be NULL: keep) replaces the
- * detail in the same stroke, to remember what is about to be done. */
+/* "Started" before anything is touched; `detail` (may be NULL: keep) replaces the detail in
+ * the same stroke, to remember what is about to be done. */
+typedef enum dp_start {
+    DP_START_NOTED, /* a crash of the program leaves it, a power cut may not: enough where
+                        the plan tells all that is needed to recognise what was done */
+    DP_START_SYNCED, /* nothing takes it away, nor what was written before */
+} dp_start;
 gboolean dp_queue_action_start(dp_queue *queue, gint64 action, const char *detail,
-                               GError **error);
+                               dp_start how, GError **error);
 /* `moved_to` (may be NULL): where the document lies now. */
 gboolean dp_queue_action_done(dp_queue *queue, gint64 action, const char *moved_to,
                               GError **error);

@@ -38,7 +38,7 @@ typedef struct dp_queue_class {
                              GError **error);
     GPtrArray *(*actions)(dp_queue *queue, gint64 document, GError **error);
     gboolean (*action_start)(dp_queue *queue, gint64 action, const char *detail,
-                             GError **error);
+                             dp_start how, GError **error);
     gboolean (*action_done)(dp_queue *queue, gint64 action, const char *moved_to,
                             GError **error);
     gboolean (*action_fail)(dp_queue *queue, gint64 action, const dp_failure *failure,

@@ -192,7 +192,7 @@ GPtrArray *dp_sqlite_actions(dp_queue *queue, gint64 document, GError **error);
 gboolean dp_sqlite_actions_plan(dp_queue *queue, gint64 document, GPtrArray *plan,
                                 GError **error);
 gboolean dp_sqlite_action_start(dp_queue *queue, gint64 action, const char *detail,
-                                GError **error);
+                                dp_start how, GError **error);
 gboolean dp_sqlite_action_done(dp_queue *queue, gint64 action, const char *moved_to,
                                GError **error);
 gboolean dp_sqlite_action_fail(dp_queue *queue, gint64 action, const dp_failure *failure,

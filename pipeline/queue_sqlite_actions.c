@@ -71,7 +71,8 @@ static gboolean step_plan(dp_sqlite *q, dp_doc *doc, gconstpointer data, GError 
 gboolean dp_sqlite_actions_plan(dp_queue *queue, gint64 document, GPtrArray *plan,
                                 GError **error)
 {
-    return dp_sqlite_report(queue, document, DP_SYNC_NORMAL, step_plan, plan, error);
+    /* Carries the publication, too: what comes next touches something. */
+    return dp_sqlite_report(queue, document, DP_SYNC_FULL, step_plan, plan, error);
 }
 
 static dp_action *find_action(dp_sqlite *q, gint64 id, GError **error)
@@ -136,9 +137,11 @@ static gboolean step_start(dp_sqlite *q, dp_doc *doc, dp_action *action,
 }
 
 gboolean dp_sqlite_action_start(dp_queue *queue, gint64 action, const char *detail,
-                                GError **error)
+                                dp_start how, GError **error)
 {
-    return report_action(queue, action, DP_SYNC_FULL, step_start, detail, error);
+    return report_action(queue, action,
+                         how == DP_START_SYNCED ? DP_SYNC_FULL : DP_SYNC_NORMAL,
+                         step_start, detail, error);
 }
 
 static gboolean step_done(dp_sqlite *q, dp_doc *doc, dp_action *action,

@@ -33,7 +33,7 @@ static gboolean step_publish(dp_sqlite *q, dp_doc *doc, gconstpointer data,
 gboolean dp_sqlite_publish(dp_queue *queue, gint64 id, const dp_publication *publication,
                            GError **error)
 {
-    /* What is routed next begins with a synced step, before it touches anything. */
+    /* What is to be routed is planned first, synced, before anything is touched. */
     return dp_sqlite_report(queue, id,
                             publication->is_end ? DP_SYNC_FULL : DP_SYNC_NORMAL,
                             step_publish, publication, error);

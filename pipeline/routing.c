@@ -1,10 +1,11 @@
 /*
  * routing.c - the actions of one document, planned once and done in order.
  *
- * The plan goes to the journal before anything is touched, each action with its key and all
- * its values; what is done later is done from there.  An action is "started" in the journal
- * with the name it has chosen before it touches anything, and "done" after.  One that was
- * started and not done is tried again: the actions recognise what they have left behind.
+ * The plan is synced to the journal before anything is touched, each action with its key and
+ * all its values; what is done later is done from there.  An action is "started" in the
+ * journal with the name it has chosen before it touches anything, and "done" after.  A plan
+ * that is found in the journal may have been begun, whatever the journal says of its actions:
+ * what is not done is tried again, and the actions recognise what they have left behind.
  */
 #include "routing.h"
 
@@ -54,11 +55,14 @@ static GPtrArray *plan_rows(const dp_doc *doc, const json_t *plan, GError **erro
     gsize i;
     json_t *planned;
     json_array_foreach(plan, i, planned) {
-        char *dump = json_dumps(planned, JSON_COMPACT);
         dp_action *row = g_new0(dp_action, 1);
         row->index = (guint)i;
         row->kind = g_strdup(json_string_value(json_object_get(planned, "kind")));
         row->key = dp_action_key(doc->sha256, doc->recipe, (guint)i, planned);
+        /* One that is given up once more is to find what it left the first time. */
+        if (!doc->is_giving_up)
+            dp_action_note_target(planned);
+        char *dump = json_dumps(planned, JSON_COMPACT);
         row->detail = g_strdup(dump);
         free(dump);
         g_ptr_array_add(rows, row);
@@ -74,10 +78,12 @@ static GPtrArray *plan_rows(const dp_doc *doc, const json_t *plan, GError **erro
 
 /* The actions of the journal; planned now when there are none yet. */
 static GPtrArray *ready_actions(const dp_router *router, const dp_doc *doc,
-                                const dp_route_facts *facts, GError **error)
+                                const dp_route_facts *facts, gboolean *is_new,
+                                GError **error)
 {
     GPtrArray *actions = dp_queue_actions(router->queue, doc->id, error);
-    if (actions == NULL || actions->len > 0)
+    *is_new = actions != NULL && actions->len == 0;
+    if (!*is_new)
         return actions;
     const dp_rule *rule =
         router->routes != NULL ? dp_routes_match(router->routes, facts, NULL) : NULL;
@@ -104,29 +110,32 @@ typedef struct memory {
     gboolean is_lost; /* the journal could not be written: not the action's fault */
 } memory;
 
-static gboolean remember(void *user, const json_t *planned, GError **error)
+static gboolean remember(void *user, const json_t *planned, dp_start how, GError **error)
 {
     memory *m = user;
     char *dump = json_dumps(planned, JSON_COMPACT);
-    gboolean is_ok = dp_queue_action_start(m->queue, m->action, dump, error);
+    gboolean is_ok = dp_queue_action_start(m->queue, m->action, dump, how, error);
     m->is_lost = !is_ok;
     free(dump);
     return is_ok;
 }
 
-/* Done: the journal follows, with the place of a document that lies elsewhere now. */
-static gboolean note_done(const dp_router *router, const dp_doc *doc,
-                          const dp_action *action, const dp_action_run *run,
-                          GError **error)
-{
-    gboolean is_moved = g_strcmp0(run->moved_to, doc->path) != 0;
-    return dp_queue_action_done(router->queue, action->id,
-                                is_moved ? run->moved_to : NULL, error);
-}
+/* What one pass over the actions of a document has done. */
+typedef struct pass {
+    const dp_router *router;
+    const dp_doc *doc;
+    dp_route_facts *facts;
+    gboolean is_new;    /* planned in this pass: nothing was begun before */
+    GPtrArray *folders; /* to be synced */
+    GPtrArray *waiting; /* of dp_action, borrowed: done but for that */
+    char *path;         /* where an action has put the document */
+    dp_routing routing;
+} pass;
 
-static gboolean note_failed(const dp_router *router, const dp_action *action,
-                            const GError *why, dp_routing *routing, GError **error)
+static gboolean note_failed(pass *p, const dp_action *action, const GError *why,
+                            GError **error)
 {
+    dp_queue *queue = p->router->queue;
     dp_failure failure = {
         .code = "action",
         .reason = why->message,
@@ -134,84 +143,133 @@ static gboolean note_failed(const dp_router *router, const dp_action *action,
         .is_final = g_error_matches(why, DP_ROUTE_ERROR, DP_ROUTE_VALUE) ||
                     g_error_matches(why, DP_ROUTE_ERROR, DP_ROUTE_CONFIG),
     };
-    if (!dp_queue_action_fail(router->queue, action->id, &failure, error))
+    if (!dp_queue_action_fail(queue, action->id, &failure, error))
         return FALSE;
-    g_autoptr(GPtrArray) actions =
-        dp_queue_actions(router->queue, action->document, error);
+    g_autoptr(GPtrArray) actions = dp_queue_actions(queue, action->document, error);
     if (actions == NULL)
         return FALSE;
-    *routing = DP_ROUTING_LATER;
+    p->routing = DP_ROUTING_LATER;
     for (guint i = 0; i < actions->len; i++)
         if (((dp_action *)actions->pdata[i])->state == DP_ACTION_FAILED)
-            *routing = DP_ROUTING_QUARANTINED;
+            p->routing = DP_ROUTING_QUARANTINED;
     return TRUE;
 }
 
-/* One action; *routing stays DONE when it is done. */
-static gboolean do_one(const dp_router *router, const dp_doc *doc,
-                       const dp_action *action, dp_route_facts *facts, char **path,
-                       dp_routing *routing, GError **error)
+/* Sync the folders of the files that were made, each once, and note those actions as done. */
+static gboolean settle(pass *p, GError **error)
 {
+    g_autoptr(GError) why = NULL;
+    gboolean is_ok = TRUE;
+    for (guint i = 0; why == NULL && i < p->folders->len; i++)
+        (void)dp_action_sync_dir(p->folders->pdata[i], &why);
+    if (why != NULL) /* the others stay started, and will find what they have made */
+        is_ok = note_failed(p, p->waiting->pdata[0], why, error);
+    for (guint i = 0; why == NULL && is_ok && i < p->waiting->len; i++) {
+        const dp_action *action = p->waiting->pdata[i];
+        is_ok = dp_queue_action_done(p->router->queue, action->id, NULL, error);
+    }
+    g_ptr_array_set_size(p->folders, 0);
+    g_ptr_array_set_size(p->waiting, 0);
+    return is_ok;
+}
+
+/* Done: the journal follows, with the place of a document that lies elsewhere now. */
+static gboolean note_done(pass *p, dp_action *action, const dp_action_run *run,
+                          GError **error)
+{
+    if (run->is_unsynced) {
+        g_ptr_array_add(p->waiting, action);
+        return TRUE;
+    }
+    gboolean is_moved = g_strcmp0(run->moved_to, p->doc->path) != 0;
+    return dp_queue_action_done(p->router->queue, action->id,
+                                is_moved ? run->moved_to : NULL, error);
+}
+
+/* One action; p->routing stays DONE when it is done. */
+static gboolean do_one(pass *p, dp_action *action, GError **error)
+{
+    dp_queue *queue = p->router->queue;
     json_t *planned = json_loads(action->detail, 0, NULL);
     if (planned == NULL) {
         g_set_error(error, DP_ROUTE_ERROR, DP_ROUTE_VALUE,
                     "action %u of the journal cannot be read", action->index);
         return FALSE;
     }
-    memory m = { .queue = router->queue, .action = action->id };
+    memory m = { .queue = queue, .action = action->id };
     /* One that was released and is given up once more has a new plan of the same actions:
      * what they left behind the first time is recognised. */
-    gboolean was_tried = action->state == DP_ACTION_STARTED || action->attempts > 0 ||
-                         doc->is_giving_up ||
-                         json_object_get(planned, "chosen") != NULL ||
-                         json_object_get(planned, "offset") != NULL;
+    gboolean was_tried = !p->is_new || p->doc->is_giving_up;
     dp_action_run run = { .planned = planned,
                           .key = action->key,
-                          .sha256 = doc->sha256,
-                          .facts = facts,
+                          .sha256 = p->doc->sha256,
+                          .facts = p->facts,
                           .was_started = was_tried,
-                          .cancellable = router->cancellable,
+                          .cancellable = p->router->cancellable,
                           .remember = remember,
-                          .user = &m };
-    facts->rule = json_string_value(json_object_get(planned, "rule"));
+                          .user = &m,
+                          .folders = p->folders };
+    p->facts->rule = json_string_value(json_object_get(planned, "rule"));
     g_autoptr(GError) why = NULL;
-    gboolean is_ok = action->state == DP_ACTION_STARTED || !was_tried ||
-                     dp_queue_action_start(router->queue, action->id, NULL, error);
+    gboolean is_ok =
+        action->state == DP_ACTION_STARTED || !was_tried ||
+        dp_queue_action_start(queue, action->id, NULL, DP_START_NOTED, error);
     if (is_ok) {
         gboolean is_done = dp_action_do(&run, &why);
         if (is_done)
-            is_ok = note_done(router, doc, action, &run, error);
+            is_ok = note_done(p, action, &run, error);
         else if (m.is_lost)
             g_propagate_error(error, g_steal_pointer(&why));
         else
-            is_ok = note_failed(router, action, why, routing, error);
+            is_ok = note_failed(p, action, why, error);
         is_ok &= !m.is_lost;
     }
     if (is_ok && run.moved_to != NULL) {
-        g_free(*path);
-        facts->path = *path = g_steal_pointer(&run.moved_to);
+        g_free(p->path);
+        p->facts->path = p->path = g_steal_pointer(&run.moved_to);
     }
     g_free(run.moved_to);
-    facts->rule = NULL;
+    p->facts->rule = NULL;
     json_decref(planned);
     return is_ok;
 }
 
 /* In order, up to the first that is not done now. */
+static gboolean do_each(pass *p, GPtrArray *actions, GError **error)
+{
+    gboolean is_ok = TRUE;
+    for (guint i = 0; is_ok && i < actions->len && p->routing == DP_ROUTING_DONE; i++) {
+        dp_action *action = actions->pdata[i];
+        if (action->state == DP_ACTION_FAILED) {
+            p->routing = DP_ROUTING_QUARANTINED;
+        } else if (action->state != DP_ACTION_DONE) {
+            /* What others see, or what takes the document away, wants the files to last. */
+            if (!dp_action_is_file(action->kind))
+                is_ok = settle(p, error);
+            if (is_ok && p->routing == DP_ROUTING_DONE)
+                is_ok = do_one(p, action, error);
+        }
+    }
+    return is_ok;
+}
+
 static gboolean do_all(const dp_router *router, const dp_doc *doc, dp_route_facts *facts,
                        dp_routing *routing, GError **error)
 {
-    *routing = DP_ROUTING_DONE;
-    g_autofree char *path = NULL;
-    g_autoptr(GPtrArray) actions = ready_actions(router, doc, facts, error);
-    gboolean is_ok = actions != NULL;
-    for (guint i = 0; is_ok && i < actions->len && *routing == DP_ROUTING_DONE; i++) {
-        const dp_action *action = actions->pdata[i];
-        if (action->state == DP_ACTION_FAILED)
-            *routing = DP_ROUTING_QUARANTINED;
-        else if (action->state != DP_ACTION_DONE)
-            is_ok = do_one(router, doc, action, facts, &path, routing, error);
-    }
+    pass p = { .router = router,
+               .doc = doc,
+               .facts = facts,
+               .folders = g_ptr_array_new_with_free_func(g_free),
+               .waiting = g_ptr_array_new(),
+               .routing = DP_ROUTING_DONE };
+    g_autoptr(GPtrArray) actions = ready_actions(router, doc, facts, &p.is_new, error);
+    gboolean is_ok = actions != NULL && do_each(&p, actions, error);
+    /* Also in front of one that failed: what was done needs no second look. */
+    is_ok = is_ok && settle(&p, error);
+    *routing = p.routing;
+    g_ptr_array_unref(p.folders);
+    g_ptr_array_unref(p.waiting);
+    g_free(p.path);
     return is_ok;
 }
 

@@ -10,6 +10,7 @@ written.  The same for a watched folder with routes, also for what failed: its w
 killed and started again.  Prints how many points were tried.
 """
 import argparse
+import json
 import os
 import pathlib
 import random
@@ -57,13 +58,44 @@ def spread(count, most, seed):
 
 
 class Tally:
-    def __init__(self):
-        self.points = 0
+    """Tries points and keeps what was found.  What stands in `log` is not tried again."""
+
+    def __init__(self, log=None, shard=(1, 1)):
+        self.points = self.before = 0
         self.wrong = []
+        self.shard = shard
+        self.log = open(log, "a+", encoding="utf-8") if log is not None else None
+        self.done, self.counted = {}, {}
+        if self.log is not None:
+            self.log.seek(0)
+            for line in self.log:
+                row = json.loads(line)
+                if "counts" in row:
+                    self.counted.setdefault(row["what"], row["counts"])
+                else:
+                    self.done[row["what"], row["order"]] = row["found"]
+
+    def write(self, **row):
+        if self.log is not None:
+            self.log.write(json.dumps(row) + "\n")
+            self.log.flush()
+
+    def counts(self, what, trial):
+        """Of an undisturbed job; the same ones when it goes on with a log."""
+        if what not in self.counted:
+            self.counted[what] = trial.counts()
+            self.write(what=what, counts=self.counted[what])
+        return self.counted[what]
 
     def run(self, trial, what, orders):
+        orders = orders[self.shard[0] - 1::self.shard[1]]
         for order in orders:
-            found = trial.faults(order)
+            found = self.done.get((what, order))
+            if found is not None:
+                self.before += 1
+            else:
+                found = trial.faults(order)
+                self.write(what=what, order=order, found=found)
             self.points += 1
             for text in found:
                 self.wrong.append(f"{order}: {text}")
@@ -73,7 +105,7 @@ class Tally:
 
 def kills(tally, folder, most, seed):
     trial = faults.Trial(folder, make_inputs(folder / "in", True))
-    count = trial.counts()["files"]
+    count = tally.counts("batch", trial)["files"]
     print(f"a job of four files makes {count} calls", flush=True)
     for mode in ("kill", "half", "after"):
         tally.run(trial, f"killed ({mode})",
@@ -84,7 +116,7 @@ def watches(tally, folder, most, seed):
     draw(folder / "a.png", "Total 12.50")
     (folder / "bad.pdf").write_bytes(b"no document at all")
     trial = faults.Watch(folder, (folder / "a.png", folder / "bad.pdf"))
-    count = trial.counts()
+    count = tally.counts("watch", trial)
     most = most and max(1, most // 4)  # a watcher has to be waited for
     print(f"a watch with two files makes {count} calls until they are done", flush=True)
     for mode in ("kill", "half", "after"):
@@ -94,7 +126,7 @@ def watches(tally, folder, most, seed):
 
 def failures(tally, folder, most, seed):
     trial = faults.Trial(folder, make_inputs(folder / "in", False))
-    found = trial.counts()
+    found = tally.counts("fail", trial)
     for name, number in ERRORS.items():
         tally.run(trial, f"a call failed with {name}",
                   [f"{number}:{n}" for n in spread(found["files"], most, f"{seed}{name}")])
@@ -168,9 +200,12 @@ def main():
     parser.add_argument("--only", choices=("kill", "watch", "fail", "disk"))
     parser.add_argument("--seed", default="docvl")
     parser.add_argument("--points", type=int, default=12, help="of each kind, without --long")
+    parser.add_argument("--log", metavar="FILE", help="note every point there, and skip those "
+                        "that it holds: goes on where it was interrupted")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th point")
     options = parser.parse_args()
     most = None if options.long else options.points
-    tally = Tally()
+    tally = Tally(options.log, tuple(map(int, options.shard.split("/"))))
     with tempfile.TemporaryDirectory(prefix="docvl-faults-") as name:
         folder = pathlib.Path(name)
         for part, run in (("kill", kills), ("watch", watches), ("fail", failures)):
@@ -180,7 +215,8 @@ def main():
         if options.only in (None, "disk"):
             (folder / "full").mkdir()
             full_disk(tally, folder / "full")
-    print(f"{tally.points} points tried (seed {options.seed}), {len(tally.wrong)} faults")
+    print(f"{tally.points} points tried (seed {options.seed}"
+          f"{', %d of them before' % tally.before if tally.before else ''}), {len(tally.wrong)} faults")
     for text in tally.wrong:
         print(text, file=sys.stderr)
     return 1 if tally.wrong else 0

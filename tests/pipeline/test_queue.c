@@ -321,7 +321,8 @@ static void test_actions(fixture *f, gconstpointer unused)
     g_clear_error(&error);
     for (guint i = 0; i < 2; i++) {
         const dp_action *a = g_ptr_array_index(actions, i);
-        g_assert_true(dp_queue_action_start(f->queue, a->id, "{}", &error));
+        g_assert_true(
+            dp_queue_action_start(f->queue, a->id, "{}", DP_START_SYNCED, &error));
         g_assert_true(dp_queue_action_done(f->queue, a->id, NULL, &error));
         g_assert_false(dp_queue_action_done(f->queue, a->id, NULL, &error));
         g_assert_error(error, DP_QUEUE_ERROR, DP_QUEUE_STATE);
