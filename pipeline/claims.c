@@ -132,7 +132,7 @@ char *dp_claims_take(dp_claims *c, int dir_fd, const char *relative, GError **er
     g_autofree char *dir = g_path_get_dirname(path);
     const char *name = strrchr(relative, '/');
     name = name != NULL ? name + 1 : relative;
-    if (g_mkdir_with_parents(dir, 0700) != 0) {
+    if (!dp_make_folders(dir, 0700)) {
         (void)dp_fail_errno(error, "making the work folder", dir);
         return NULL;
     }

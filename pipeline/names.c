@@ -73,11 +73,29 @@ gboolean dp_path_is_gone(const char *path)
     return lstat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
+gboolean dp_make_folders(const char *path, int mode)
+{
+    if (mkdir(path, (mode_t)mode) == 0)
+        return TRUE;
+    if (errno == ENOENT) {
+        g_autofree char *parent = g_path_get_dirname(path);
+        if (strcmp(parent, path) == 0 || !dp_make_folders(parent, mode))
+            return FALSE;
+        if (mkdir(path, (mode_t)mode) == 0)
+            return TRUE;
+    }
+    struct stat st;
+    if (errno != EEXIST || stat(path, &st) != 0)
+        return FALSE;
+    errno = S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+    return S_ISDIR(st.st_mode);
+}
+
 char *dp_path_free_name(const char *folder, const char *relative, GError **error)
 {
     g_autofree char *first = g_build_filename(folder, relative, NULL);
     g_autofree char *dir = g_path_get_dirname(first);
-    if (g_mkdir_with_parents(dir, 0755) != 0) {
+    if (!dp_make_folders(dir, 0755)) {
         (void)dp_fail_errno(error, "making the folder", dir);
         return NULL;
     }

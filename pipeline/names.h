@@ -18,6 +18,9 @@ gboolean dp_path_is_within(const char *path, const char *folder);
  * done for a file that is gone must not be done for an error that passes. */
 gboolean dp_path_is_gone(const char *path);
 
+/* mkdir -p.  FALSE with errno; unlike GLib's it tells an error that passes as what it is. */
+gboolean dp_make_folders(const char *path, int mode);
+
 /* A name below `folder` that nothing has yet: `relative`, or with ~2, ~3 … before the
  * ending of the name.  Its folder is made.  Caller frees. */
 char *dp_path_free_name(const char *folder, const char *relative, GError **error);

@@ -50,7 +50,7 @@ static json_t *time_json(gint64 ms)
 static gboolean write_json(dp_watch *w, const char *path, json_t *tree)
 {
     g_autofree char *dir = g_path_get_dirname(path);
-    (void)g_mkdir_with_parents(dir, 0755); /* publishing says what is wrong */
+    (void)dp_make_folders(dir, 0755); /* publishing says what is wrong */
     char *dump = json_dumps(tree, JSON_INDENT(2));
     json_decref(tree);
     g_autofree char *text = g_strconcat(dump, "\n", NULL);
@@ -330,7 +330,7 @@ static dp_recipe *find_recipe(void *user, const dp_doc *doc)
     /* The result's folder may have been deleted since the document was added. */
     if (doc->target != NULL) {
         g_autofree char *dir = g_path_get_dirname(doc->target);
-        (void)g_mkdir_with_parents(dir, 0755);
+        (void)dp_make_folders(dir, 0755);
     }
     return dp_recipe_ref(place.recipe);
 }

@@ -12,11 +12,12 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { ADD_ATTEMPTS_MAX = 5, TARGETS_MAX = 10000 };
-#define STALL_US     (5 * G_USEC_PER_SEC)   /* first wait after a temporary error … */
-#define STALL_MAX_US (300 * G_USEC_PER_SEC) /* … doubling up to this */
+#define REFUSED_US                                                                       \
+    (300 * G_USEC_PER_SEC) /* until one that cannot be refused is tried again */
 
 /* Errors that go away by themselves. */
 gboolean dp_errno_is_passing(int code)
@@ -82,7 +83,14 @@ static char *choose_target(dp_watch *w, const dp_place *place, const char *origi
             n == 1 ? g_strdup_printf("%s/%s.json", place->folder->out, place->relative)
                    : g_strdup_printf("%s/%s~%u.json", place->folder->out, place->relative,
                                      n);
-        if (dp_path_is_gone(name) && !is_promised(w, rows, name))
+        struct stat st;
+        int code = lstat(name, &st) == 0 ? 0 : errno;
+        if (code != 0 && code != ENOENT && code != ENOTDIR) { /* as in lock_out() */
+            g_set_error(error, DP_QUEUE_ERROR, DP_QUEUE_IO, "looking for %s: %s", name,
+                        g_strerror(code));
+            return NULL;
+        }
+        if (code != 0 && !is_promised(w, rows, name))
             return g_steal_pointer(&name);
     }
     g_set_error(error, DP_QUEUE_ERROR, DP_QUEUE_LIMIT,
@@ -100,7 +108,7 @@ static int lock_out(const dp_place *place, GError **error)
     g_autofree char *full = g_build_filename(place->folder->out, dir, NULL);
     g_autofree char *path = g_build_filename(place->folder->out, ".docvl.lock", NULL);
     int fd = -1;
-    if (g_mkdir_with_parents(full, 0755) == 0)
+    if (dp_make_folders(full, 0755))
         fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd >= 0 && (flock(fd, LOCK_EX) == 0 || errno == ENOLCK || errno == EOPNOTSUPP ||
                     errno == ENOSYS))
@@ -256,7 +264,7 @@ static gboolean is_given_up(dp_folder *f, taken *t, const GError *error)
         if (t->stalls++ % 10 == 0)
             dp_message(f->watch->app, "warning", "%s: %s; tried again", t->relative,
                        text);
-        t->due_us = dp_now_us() + MIN(STALL_US << MIN(t->stalls - 1, 6), STALL_MAX_US);
+        t->due_us = dp_now_us() + dp_stall_ms(t->stalls) * 1000;
         return FALSE;
     }
     if (++t->attempts < ADD_ATTEMPTS_MAX) {
@@ -265,7 +273,7 @@ static gboolean is_given_up(dp_folder *f, taken *t, const GError *error)
         t->due_us = dp_now_us() + MAX(dp_backoff_ms(t->attempts), 0) * 1000;
         return FALSE;
     }
-    t->due_us = dp_now_us() + STALL_MAX_US; /* should moving it fail as well */
+    t->due_us = dp_now_us() + REFUSED_US; /* should moving it fail as well */
     g_autofree char *origin = NULL;
     g_autoptr(dp_site) site = NULL;
     dp_place place;

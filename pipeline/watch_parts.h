@@ -30,6 +30,8 @@ typedef struct refusal {
     guint64 inode;
     gint64 ctime_ns;
     guint scan;
+    guint tries;
+    gint64 again_us; /* monotonic: try it again; 0: only when it has changed */
 } refusal;
 
 typedef struct taken {

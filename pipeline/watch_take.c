@@ -16,8 +16,6 @@
 #define BUSY_US (G_USEC_PER_SEC / 2) /* until a file that is held is looked at again */
 #define HELD_US                                                                          \
     (600 * G_USEC_PER_SEC) /* a file open for writing so long is worth a word */
-#define STALL_US                                                                         \
-    (5 * G_USEC_PER_SEC) /* until a file that could not be taken is tried again */
 
 static gint64 nanoseconds(struct timespec t)
 {
@@ -25,6 +23,17 @@ static gint64 nanoseconds(struct timespec t)
 }
 
 /* ---- refusing -------------------------------------------------------------------------------- */
+
+/* What is no file never becomes one.  A file that could not be read or taken may be, without
+ * any change that its times show (a disk's error, rights of a folder): by the back-off table,
+ * and its last wait from then on. */
+static void wait_for_next_try(refusal *no, const struct stat *st)
+{
+    if (!S_ISREG(st->st_mode))
+        return;
+    no->tries = MIN(no->tries + 1, DP_ATTEMPTS_MAX - 1);
+    no->again_us = dp_now_us() + dp_backoff_ms(no->tries) * 1000;
+}
 
 static void dp_folder_refuse(dp_folder *f, const char *relative, const struct stat *st,
                              const char *code, const char *reason)
@@ -37,10 +46,14 @@ static void dp_folder_refuse(dp_folder *f, const char *relative, const struct st
     if (known != NULL && known->inode == st->st_ino &&
         known->ctime_ns == nanoseconds(st->st_ctim)) {
         known->scan = f->scan;
+        wait_for_next_try(known, st);
         return;
     }
     known = g_new(refusal, 1);
-    *known = (refusal){ st->st_ino, nanoseconds(st->st_ctim), f->scan };
+    *known = (refusal){ .inode = st->st_ino,
+                        .ctime_ns = nanoseconds(st->st_ctim),
+                        .scan = f->scan };
+    wait_for_next_try(known, st);
     g_hash_table_replace(f->refused, g_strdup(relative), known);
     dp_message(f->watch->app, "error", "%s/%s: %s", f->config->path, relative, reason);
     g_autofree char *origin = NULL;
@@ -124,10 +137,11 @@ void dp_folder_look(dp_folder *f, int dir_fd, const char *name, const char *rela
         dp_folder_refuse(f, relative, &st, "not_a_file", kind_of(st.st_mode));
         return;
     }
-    const refusal *no = g_hash_table_lookup(f->refused, relative);
+    refusal *no = g_hash_table_lookup(f->refused, relative);
     if (no != NULL && no->inode == st.st_ino && no->ctime_ns == nanoseconds(st.st_ctim)) {
-        ((refusal *)no)->scan = f->scan;
-        return;
+        no->scan = f->scan;
+        if (no->again_us == 0 || dp_now_us() < no->again_us)
+            return;
     }
     seen *kept = g_hash_table_lookup(f->kept, relative);
     if (kept != NULL && is_unchanged(kept, &st)) {
@@ -204,7 +218,7 @@ static void claim(dp_folder *f, seen *s, int dir_fd, const char *name,
         return;
     }
     if (path == NULL && dp_errno_is_passing(code)) {
-        s->due_us = dp_now_us() + STALL_US;
+        s->due_us = dp_now_us() + dp_stall_ms(1) * 1000;
         dp_message(f->watch->app, "warning", "%s; tried again", error->message);
         return;
     }
