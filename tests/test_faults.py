@@ -2,12 +2,20 @@
 """Kills docvl at every call that matters, and makes every call fail once.
 
     tests/test_faults.py           a spread of points, for every build
-    tests/test_faults.py --long    every call, and 500 of each kind of allocation (an hour)
+    tests/test_faults.py --long    all of them (an hour)
 
 A point is one call of one undisturbed job: open, read, write, sync, rename, map, allocate.
 After the fault the same line is run again; then nothing may be lost, done twice or half
 written.  The same for a watched folder with routes, also for what failed: its watcher is
-killed and started again.  Prints how many points were tried.
+started again.  Prints how many points were tried.
+
+Killed: before every call, and in the middle of every write.  Nothing changes between one call
+and the next, so that a kill behind a call is the one before the next; a spread of them is
+tried all the same.  A power cut: killed, and the journal taken back to what was synced of it.
+Failed: every call and every allocation, once for each way (all the
+functions that are being called) that it comes by; --every takes each single call instead.
+GLib ends the program when it gets no memory, which is again a kill before the next call: of
+its allocations a spread is tried.
 """
 import argparse
 import json
@@ -22,7 +30,9 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "fault"))
 import faults  # noqa: E402  (found by the line above)
 
-ALLOCATIONS = 500
+EVERY_MOST = 500  # allocations of a kind by their numbers: thousands of them, most alike
+WATCH_MEMORY = 100  # ways of allocations of each kind in a watcher
+GLIB_MEMORY = 150   # of those of GLib: it aborts, which is a kill before the next call
 ERRORS = {"ENOSPC": 28, "EIO": 5, "EINTR": 4, "EMFILE": 24}
 # What opens something, each in turn with each of these.
 OPENS = ("open", "fopen", "memfd_create", "socketpair", "pipe2", "posix_spawn", "flock")
@@ -103,47 +113,90 @@ class Tally:
         print(f"{what}: {len(orders)} points", flush=True)
 
 
-def kills(tally, folder, most, seed):
-    trial = faults.Trial(folder, make_inputs(folder / "in", True))
-    count = tally.counts("batch", trial)["files"]
-    print(f"a job of four files makes {count} calls", flush=True)
-    for mode in ("kill", "half", "after"):
-        tally.run(trial, f"killed ({mode})",
-                  [f"{mode}:{n}" for n in spread(count, most, f"{seed}{mode}")])
+def killed(tally, trial, what, names, most, seed):
+    """Before each call, inside of each write, and a spread of kills behind a call."""
+    count = len(names)
+    writes = [n for n, name in enumerate(names, 1) if "write" in name]
+    half = [writes[i - 1] for i in spread(len(writes), most, f"{seed}half")]
+    after = spread(count, most or count // 8, f"{seed}after")
+    for mode, points in (("kill", spread(count, most, f"{seed}kill")), ("half", half),
+                         ("after", after)):
+        tally.run(trial, f"{what} killed ({mode})", [f"{mode}:{n}" for n in points])
 
 
-def watches(tally, folder, most, seed):
-    draw(folder / "a.png", "Total 12.50")
+def kills(tally, folder, most, seed, every):
+    (folder / "tiny.yaml").write_text(faults.SCHEMA)
+    trial = faults.Trial(folder, make_inputs(folder / "in", True), folder / "tiny.yaml")
+    names = tally.counts("batch", trial)["names"]
+    print(f"a job of four files makes {len(names)} calls", flush=True)
+    killed(tally, trial, "a batch", names, most, seed)
+
+
+def watched(folder):
+    draw(folder / "a.png", "Total 12.50", (60, 40))
     (folder / "bad.pdf").write_bytes(b"no document at all")
-    trial = faults.Watch(folder, (folder / "a.png", folder / "bad.pdf"))
-    count = tally.counts("watch", trial)
-    most = most and max(1, most // 4)  # a watcher has to be waited for
-    print(f"a watch with two files makes {count} calls until they are done", flush=True)
-    for mode in ("kill", "half", "after"):
-        tally.run(trial, f"a watcher killed ({mode})",
-                  [f"{mode}:{n}" for n in spread(count, most, f"{seed}{mode}w")])
+    return faults.Watch(folder, (folder / "a.png", folder / "bad.pdf"))
 
 
-def failures(tally, folder, most, seed):
-    trial = faults.Trial(folder, make_inputs(folder / "in", False))
-    found = tally.counts("fail", trial)
+def watches(tally, folder, most, seed, every):
+    trial = watched(folder)
+    names = tally.counts("watch", trial)["names"]
+    print(f"a watch with two files makes {len(names)} calls until they are done", flush=True)
+    # a watcher has to be waited for
+    most = most and max(1, most // 4)
+    killed(tally, trial, "a watcher", names, most, f"{seed}w")
+    tally.run(trial, "the journal as a power cut leaves it",
+              [f"cut:{n}" for n in spread(len(names), most, f"{seed}cut")])
+
+
+def some(points, most, seed):
+    """All, or `most` of them, always the same."""
+    if most is None or len(points) <= most:
+        return points
+    return random.Random(seed).sample(points, most)
+
+
+def failed(tally, trial, what, most, seed, every, memory_most=None):
+    """Each call and each allocation (`memory_most` of them) fails once for each way that it
+    comes by."""
+    found = tally.counts(f"{what}, failing", trial)
+    ways = found["ways"]
+    print(f"{what}: {found['files']} calls by {len(ways)} ways; "
+          f"{found['allocations']} + {found['glib']} allocations by "
+          f"{len(found['plain_ways'])} + {len(found['glib_ways'])} ways", flush=True)
     for name, number in ERRORS.items():
-        tally.run(trial, f"a call failed with {name}",
-                  [f"{number}:{n}" for n in spread(found["files"], most, f"{seed}{name}")])
-    tally.run(trial, "the pipe of signals cannot be read", ALWAYS)
+        orders = [f"{number}#{way}" for way, _ in ways]
+        if every:
+            orders = [f"{number}:{n}" for n in range(1, found["files"] + 1)]
+        tally.run(trial, f"{what}, a call failed with {name}",
+                  some(orders, most, f"{seed}{name}"))
     for name, number in NO_OPENING.items():
-        orders = [f"{number}@{opens}:{n}" for opens in OPENS
-                  for n in range(1, 1 + sum(call.startswith(opens) for call in found["names"]))]
-        if most is not None:
-            orders = random.Random(f"{seed}{name}o").sample(orders, min(most, len(orders)))
-        tally.run(trial, f"something cannot be opened ({name})", orders)
-    # thousands of them, most alike: a spread also in the long run
-    some = ALLOCATIONS if most is None else most
-    print(f"it allocates {found['allocations']} + {found['glib']} times", flush=True)
-    tally.run(trial, "no memory (SQLite, docvl)",
-              [f"nomem:{n}" for n in spread(found["allocations"], some, f"{seed}m")])
-    tally.run(trial, "no memory (GLib, jansson: they abort)",
-              [f"nomem-glib:{n}" for n in spread(found["glib"], some, f"{seed}g")])
+        orders = [f"{number}#{way}" for way, call in ways if call.startswith(OPENS)]
+        if every:
+            orders = [f"{number}@{opens}:{n}" for opens in OPENS for n in
+                      range(1, 1 + sum(call.startswith(opens) for call in found["names"]))]
+        tally.run(trial, f"{what}, something cannot be opened ({name})",
+                  some(orders, most, f"{seed}{name}o"))
+    for name, ways, order, count in (
+            ("SQLite, jansson, docvl", found["plain_ways"], "nomem", found["allocations"]),
+            ("GLib: it aborts", found["glib_ways"], "nomem-glib", found["glib"])):
+        count_most = most or memory_most or (GLIB_MEMORY if "glib" in order else None)
+        orders = some([f"nomem#{way}" for way in ways], count_most, f"{seed}m")
+        if every:
+            orders = [f"{order}:{n}" for n in spread(count, most or EVERY_MOST, f"{seed}m")]
+        tally.run(trial, f"{what}, no memory ({name})", orders)
+
+
+def failures(tally, folder, most, seed, every):
+    trial = faults.Trial(folder, make_inputs(folder / "in", False))
+    failed(tally, trial, "a batch", most, seed, every)
+    tally.run(trial, "the pipe of signals cannot be read", ALWAYS)
+
+
+def watch_failures(tally, folder, most, seed, every):
+    trial = watched(folder)
+    # the memory of the engine is tried in batches: here a spread of the ways is enough
+    failed(tally, trial, "a watcher", most and max(1, most // 4), seed, every, WATCH_MEMORY)
 
 
 def small_disk(folder):
@@ -194,24 +247,29 @@ def full_disk(tally, folder):
         subprocess.run(["umount", disk], check=False)
 
 
+PARTS = {"kill": kills, "watch": watches, "fail": failures, "watch-fail": watch_failures}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--long", action="store_true", help="every point")
-    parser.add_argument("--only", choices=("kill", "watch", "fail", "disk"))
+    parser.add_argument("--every", action="store_true",
+                        help="fail each call by its number (hours)")
+    parser.add_argument("--only", choices=[*PARTS, "disk"])
     parser.add_argument("--seed", default="docvl")
     parser.add_argument("--points", type=int, default=12, help="of each kind, without --long")
     parser.add_argument("--log", metavar="FILE", help="note every point there, and skip those "
                         "that it holds: goes on where it was interrupted")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th point")
     options = parser.parse_args()
-    most = None if options.long else options.points
+    most = None if options.long or options.every else options.points
     tally = Tally(options.log, tuple(map(int, options.shard.split("/"))))
     with tempfile.TemporaryDirectory(prefix="docvl-faults-") as name:
         folder = pathlib.Path(name)
-        for part, run in (("kill", kills), ("watch", watches), ("fail", failures)):
+        for part, run in PARTS.items():
             if options.only in (None, part):
                 (folder / part).mkdir()
-                run(tally, folder / part, most, options.seed)
+                run(tally, folder / part, most, options.seed, options.every)
         if options.only in (None, "disk"):
             (folder / "full").mkdir()
             full_disk(tally, folder / "full")

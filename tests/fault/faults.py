@@ -4,11 +4,13 @@ What is real: the program, its readers, the journal, the file system.  Only the 
 small (tests/data/parity, random weights): its answers are nonsense, but they go the whole
 way that real answers go, in a few hundredths of a second.
 """
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -45,22 +47,41 @@ def disturbed(args, order, trace):
     trace.unlink(missing_ok=True)
     code, err, _ = docvl(args, LD_PRELOAD=SHIM, DOCVL_FAULT=order,
                          DOCVL_FAULT_TRACE=str(trace))
+    return code, err, struck(order, trace)
+
+
+def struck(order, trace):
+    """The call that went wrong, as the trace shows it."""
+    if order.startswith("nomem") or not trace.exists():
+        return ""
+    lines = trace.read_text().splitlines()
+    if "#" in order:
+        lines = [line for line in lines if line.endswith(order.partition("#")[2])]
+        return lines[0] if lines else ""
     kind, _, number = order.partition(":")
-    name = kind.partition("@")[2]
-    calls = [line.partition(" ")[2] for line in trace.read_text().splitlines()] \
-        if trace.exists() and not kind.startswith("nomem") else []
-    calls = [call for call in calls if call.startswith(name)]
-    return code, err, calls[int(number) - 1] if int(number) <= len(calls) else ""
+    lines = [line for line in lines if line.split(" ")[1].startswith(kind.partition("@")[2])]
+    return lines[int(number) - 1] if int(number) <= len(lines) else ""
 
 
-def counts(args, folder):
-    """How many calls of each kind an undisturbed run makes, and of each name."""
-    path, trace = folder / "count", folder / "trace"
-    trace.unlink(missing_ok=True)
-    docvl(args, LD_PRELOAD=SHIM, DOCVL_FAULT_COUNT=str(path), DOCVL_FAULT_TRACE=str(trace))
-    files, allocations, glib = map(int, path.read_text().split())
-    names = [line.split(" ")[1] for line in trace.read_text().splitlines()]
-    return {"files": files, "allocations": allocations, "glib": glib, "names": names}
+def ask_counts(folder):
+    """What docvl is told so that counted() can tell how it went."""
+    for name in ("count", "trace", "stacks"):
+        (folder / name).unlink(missing_ok=True)
+    return {"LD_PRELOAD": SHIM, "DOCVL_FAULT_COUNT": str(folder / "count"),
+            "DOCVL_FAULT_TRACE": str(folder / "trace"),
+            "DOCVL_FAULT_STACKS": str(folder / "stacks")}
+
+
+def counted(folder):
+    """How many calls of each kind were made, their names, and the ways that they came by."""
+    files, allocations, glib = map(int, (folder / "count").read_text().split())
+    calls = [line.split(" ") for line in (folder / "trace").read_text().splitlines()]
+    stacks = [line.split(" ") for line in (folder / "stacks").read_text().splitlines()]
+    return {"files": files, "allocations": allocations, "glib": glib,
+            "names": [call[1] for call in calls],
+            "ways": list({call[-1]: call[1] for call in reversed(calls)}.items())[::-1],
+            "plain_ways": [way for kind, way in stacks if kind == "plain"],
+            "glib_ways": [way for kind, way in stacks if kind == "glib"]}
 
 
 def without_times(node):
@@ -84,13 +105,28 @@ def tree(folder):
 
 
 def journal(path):
-    """Rows of the journal by file name, as `journal export` writes them."""
+    """States by file name.  Of a copy: a look is not to repair what a crash has left."""
     if not path.exists():
         return {}
-    code, err, out = docvl(["journal", "export", "--journal", path])
-    if code != 0:
-        return {"error": err}
-    return {os.path.basename(row["file"]): row for row in map(json.loads, out.splitlines())}
+    copy = path.parent.parent / "look"
+    copy.mkdir()
+    try:
+        for part in path.parent.glob(path.name + "*"):
+            shutil.copy(part, copy)
+        return states(copy / path.name, "rw")
+    except sqlite3.Error as error:
+        return {"error": str(error)}
+    finally:
+        shutil.rmtree(copy)
+
+
+def states(path, mode="ro"):
+    """Of a journal that may be in use."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode={mode}", uri=True)) as db:
+        if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            return {}  # killed before its tables were made
+        rows = db.execute("SELECT origin, state FROM documents").fetchall()
+    return {os.path.basename(os.fsdecode(name)): state for name, state in rows}
 
 
 def identities(folder):
@@ -111,11 +147,11 @@ def half_files(folder):
 class Trial:
     """One job in a folder of its own, compared with an undisturbed one."""
 
-    def __init__(self, folder, inputs):
+    def __init__(self, folder, inputs, schema="receipt"):
         self.folder = folder
         self.inputs = inputs
         self.out = folder / "out"
-        self.args = ["batch", "-r", inputs, "-o", self.out, "-s", "receipt", "-j", "1",
+        self.args = ["batch", "-r", inputs, "-o", self.out, "-s", schema, "-j", "1",
                      "--summary", "never"]
         code, _, _ = docvl(self.args)
         # what was done before is not counted as to be reviewed once more
@@ -130,12 +166,12 @@ class Trial:
     def states_now(self):
         """The states of all documents; how often a bad one was tried does not matter."""
         rows = journal(self.out / ".docvl" / "journal.db")
-        return sorted(row["state"].replace("quarantined", "failed") for row in rows.values())
+        return sorted(state.replace("quarantined", "failed") for state in rows.values())
 
     def counts(self):
-        found = counts(self.args, self.folder)
+        docvl(self.args, **ask_counts(self.folder))
         self.clear()
-        return found
+        return counted(self.folder)
 
     def faults(self, order):
         """Everything that is wrong after a disturbed run and undisturbed ones behind it."""
@@ -148,7 +184,7 @@ class Trial:
         if not is_killed and code in (0, 4) and tree(self.out) != self.expected:
             wrong.append(f"exit status {code}, but not all is done: {err[-500:]}")
         before = journal(self.out / ".docvl" / "journal.db")
-        done = {name for name, row in before.items() if row["state"] == "routed"}
+        done = {name for name, state in before.items() if state == "routed"}
         inodes = identities(self.out) if self.out.exists() else {}
         for _ in range(4):
             code, err, _ = docvl(self.args)
@@ -179,6 +215,9 @@ class Trial:
                 wrong.append(f"twice: {name} was done and was done again")
         return wrong
 
+
+# Answers in a few milliseconds: for what is to be tried a thousand times.
+SCHEMA = "type: object\ntitle: Tiny\nproperties:\n  n: {type: string, maxLength: 4}\n"
 
 ROUTES = """
 routes:
@@ -215,8 +254,9 @@ class Watch:
         shutil.rmtree(self.site, ignore_errors=True)
         (self.site / "in").mkdir(parents=True)
         (self.site / "c.yaml").write_text(
-            "journal: j.db\nworkers: 1\ndefaults: {schema: receipt}\n"
-            "folders:\n  - {path: in, out: out, settle: 0s}\n" + ROUTES)
+            "journal: j.db\nworkers: 1\ndefaults: {schema: ./tiny.yaml}\n"
+            "folders:\n  - {path: in, out: out, settle: 0s, rescan: 1s}\n" + ROUTES)
+        (self.site / "tiny.yaml").write_text(SCHEMA)
         for name, data in self.inputs.items():
             (self.site / "in" / name).write_bytes(data)
 
@@ -244,9 +284,10 @@ class Watch:
         if not ((archive / "lost" / "bad.pdf").exists() and
                 (archive / "pictures" / "a.png").exists()):
             return False
-        code, _, out = docvl(["journal", "export", "--journal", self.site / "j.db"])
-        rows = [json.loads(line) for line in out.splitlines()] if code == 0 else []
-        return len(rows) == 2 and {r["state"] for r in rows} == {"routed", "quarantined"}
+        try:
+            return sorted(states(self.site / "j.db").values()) == ["quarantined", "routed"]
+        except sqlite3.Error:
+            return False
 
     def until_done(self, more):
         """Runs it until all is done (or it dies); its exit status and messages."""
@@ -266,20 +307,42 @@ class Watch:
             return code, is_done, err.read().decode("utf-8", "replace")
 
     def counts(self):
-        path = self.folder / "count"
         self.make()
-        self.until_done({"LD_PRELOAD": SHIM, "DOCVL_FAULT_COUNT": str(path)})
-        return int(path.read_text().split()[0])
+        self.until_done(ask_counts(self.folder))
+        return counted(self.folder)
+
+    def cut_power(self, synced):
+        """The journal as it was when its files were synced last; all else as it is, since what
+        the actions have done may have reached the disk by itself."""
+        for path in self.site.glob("j.db*"):
+            path.unlink()
+            if (synced / path.name).exists():
+                shutil.copy(synced / path.name, path)
 
     def faults(self, order):
         self.make()
-        trace = self.folder / "trace"
+        trace, synced = self.folder / "trace", self.folder / "synced"
         trace.unlink(missing_ok=True)
-        code, _, err = self.until_done({"LD_PRELOAD": SHIM, "DOCVL_FAULT": order,
-                                        "DOCVL_FAULT_TRACE": str(trace)})
+        shutil.rmtree(synced, ignore_errors=True)
+        synced.mkdir()
+        is_cut = order.startswith("cut")
+        more = {"LD_PRELOAD": SHIM, "DOCVL_FAULT": order.replace("cut", "kill"),
+                "DOCVL_FAULT_TRACE": str(trace)}
+        if is_cut:
+            more["DOCVL_FAULT_SYNCED"] = str(synced)
+        code, is_done, err = self.until_done(more)
+        if is_cut and code == -signal.SIGKILL:
+            self.cut_power(synced)
         wrong = []
-        if code not in (-signal.SIGKILL, 143):
+        is_killed = order.startswith(("kill", "cut", "half", "after", "nomem"))
+        if code not in (-signal.SIGKILL, *ABORTS, 143) and is_killed:
             wrong.append(f"exit status {code}: {err[-500:]}")
+        elif code < 0 and code not in ABORTS and not is_killed:
+            wrong.append(f"died of signal {-code}: {err[-500:]}")
+        elif code == 143 and not is_done:
+            wrong.append(f"nothing happens any more: {err[-500:]}")
+        elif code >= 0 and not err:
+            wrong.append(f"exit status {code} without a word")
         code, is_done, err = self.until_done({})
         # when all was done before, it is stopped while it starts: -SIGTERM
         if not is_done or code not in (143, -signal.SIGTERM):
@@ -289,5 +352,5 @@ class Watch:
             if seen.get(name) != self.expected.get(name):
                 wrong.append(f"{name}: {str(seen.get(name))[:200]}, "
                              f"not {str(self.expected.get(name))[:200]}")
-        calls = trace.read_text().splitlines() if trace.exists() else []
-        return [f"{text} ({calls[-1] if calls else ''})" for text in wrong]
+        call = struck(order, trace)
+        return [f"{text} ({call})" if call else text for text in wrong]

@@ -9,13 +9,19 @@
  *   after:N       does the call, then SIGKILL
  *   E:N           fails the call with errno E (a number), without doing it
  *   E@NAME:N      the same for the N-th call whose name begins with NAME
+ *   E#STACK       the same for the first call that comes by the way STACK: a hash of the
+ *                 functions that are being called, as the trace shows it
  *   nomem:N       returns NULL from the N-th malloc, calloc or realloc that SQLite, jansson
  *                 or the program itself asks for (not GLib: it aborts by choice)
  *   nomem-glib:N  the same for GLib's: the abort must be as safe as a kill
+ *   nomem#STACK   the first allocation of any of these that comes by this way
  *
  * as DOCVL_FAULT says.  DOCVL_FAULT_COUNT names a file that gets the number of calls at the
  * end ("files allocations glib-allocations"), DOCVL_FAULT_TRACE one that gets a line for each
- * call that touches files: number, name, path or descriptor.  Only the process whose name is
+ * call that touches files: number, name, path or descriptor, stack.  DOCVL_FAULT_STACKS names
+ * a file that gets a line for each way that an allocation comes: kind, stack.
+ * DOCVL_FAULT_SYNCED names a folder that gets a copy of each file of a journal whenever it is
+ * synced: what a power cut would leave of it.  Only the process whose name is
  * DOCVL_FAULT_PROGRAM (default docvl) is touched, so its readers run undisturbed.
  */
 /* Both names of each call are taken over, so neither may be renamed to the other. */
@@ -23,12 +29,14 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <link.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,9 +50,16 @@
 
 typedef enum mode { NONE, KILL, HALF, AFTER, ERRNO, NOMEM, NOMEM_GLIB } mode;
 
+enum { FRAMES_MAX = 96, MODULES_MAX = 128, STACKS_MAX = 1 << 16 };
+
 typedef struct range {
     uintptr_t start, end;
 } range;
+
+typedef struct module {
+    range range;
+    uint64_t name; /* hashed */
+} module;
 
 static mode what;
 static long at;
@@ -55,13 +70,83 @@ static atomic_long files, named, allocations, glib_allocations;
 static int trace_fd = -1;
 static range plain[8], glib[4];
 static int plain_count, glib_count;
+static module modules[MODULES_MAX];
+static int module_count;
+static uint64_t way; /* of the call that goes wrong; 0: by number */
+static bool is_by_way;
+static int stacks_fd = -1;
+static const char *synced_dir;
+static _Atomic uint64_t seen[STACKS_MAX];
+
+/* ---- ways ------------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
+{
+    for (const unsigned char *byte = bytes; length > 0; length--)
+        hash = (hash ^ *byte++) * 0x100000001b3u;
+    return hash;
+}
+
+/* The functions that are being called, wherever they were loaded. */
+static uint64_t way_here(void)
+{
+    void *frames[FRAMES_MAX];
+    int count = backtrace(frames, FRAMES_MAX);
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (int i = 0; i < count; i++) {
+        uintptr_t frame = (uintptr_t)frames[i];
+        for (int k = 0; k < module_count; k++) {
+            const module *m = &modules[k];
+            if (frame < m->range.start || frame >= m->range.end)
+                continue;
+            uint64_t place = frame - m->range.start;
+            hash = mix(hash, &m->name, sizeof m->name);
+            hash = mix(hash, &place, sizeof place);
+            break;
+        }
+    }
+    return hash != 0 ? hash : 1;
+}
+
+/* Is it seen for the first time? */
+static bool is_new_way(uint64_t hash)
+{
+    for (unsigned i = 0; i < STACKS_MAX; i++) {
+        _Atomic uint64_t *slot = &seen[(hash + i) % STACKS_MAX];
+        uint64_t there = 0;
+        if (atomic_compare_exchange_strong(slot, &there, hash))
+            return true;
+        if (there == hash)
+            return false;
+    }
+    return false;
+}
 
 /* ---- start and end -------------------------------------------------------------------- */
+
+static void note_module(const struct dl_phdr_info *info, const char *base)
+{
+    module m = { .name = mix(0xcbf29ce484222325u, base, strlen(base)),
+                 .range = { UINTPTR_MAX, 0 } };
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + h->p_vaddr;
+        if (h->p_type != PT_LOAD)
+            continue;
+        if (start < m.range.start)
+            m.range.start = start;
+        if (start + h->p_memsz > m.range.end)
+            m.range.end = start + h->p_memsz;
+    }
+    if (module_count < MODULES_MAX)
+        modules[module_count++] = m;
+}
 
 static int note_range(struct dl_phdr_info *info, size_t size, void *data)
 {
     const char *base = strrchr(info->dlpi_name, '/');
     base = base != NULL ? base + 1 : info->dlpi_name;
+    note_module(info, base);
     int is_plain = *base == '\0' || strncmp(base, "libsqlite3", 10) == 0 ||
                    strncmp(base, "libjansson", 10) == 0;
     int is_glib = strncmp(base, "libglib", 7) == 0 || strncmp(base, "libgio", 6) == 0;
@@ -91,10 +176,14 @@ static void read_order(const char *text)
                   { "after", AFTER },
                   { "nomem", NOMEM },
                   { "nomem-glib", NOMEM_GLIB } };
-    const char *colon = strchr(text, ':');
+    const char *colon = strpbrk(text, ":#");
     if (colon == NULL)
         return;
-    at = strtol(colon + 1, NULL, 10);
+    is_by_way = *colon == '#';
+    if (is_by_way)
+        way = strtoull(colon + 1, NULL, 16);
+    else
+        at = strtol(colon + 1, NULL, 10);
     what = ERRNO;
     code = (int)strtol(text, NULL, 10);
     const char *sign = strchr(text, '@');
@@ -118,6 +207,12 @@ __attribute__((constructor)) static void start(void)
     if (trace != NULL)
         trace_fd = (int)syscall(SYS_openat, AT_FDCWD, trace,
                                 O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0644);
+    const char *stacks = getenv("DOCVL_FAULT_STACKS");
+    if (stacks != NULL)
+        stacks_fd = (int)syscall(SYS_openat, AT_FDCWD, stacks,
+                                 O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0644);
+    synced_dir = getenv("DOCVL_FAULT_SYNCED");
+    (void)way_here(); /* its own first allocations */
     is_on = 1;
 }
 
@@ -144,12 +239,12 @@ static void die(void)
 }
 
 /* One line by one system call of our own: whole whatever other threads write. */
-static void note_call(long n, const char *name, const char *path, int fd)
+static void note_call(long n, const char *name, const char *path, int fd, uint64_t here)
 {
-    char line[512];
-    int length = path != NULL
-                     ? snprintf(line, sizeof line, "%ld %s %.400s\n", n, name, path)
-                     : snprintf(line, sizeof line, "%ld %s %d\n", n, name, fd);
+    char line[512], number[16];
+    snprintf(number, sizeof number, "%d", fd);
+    int length = snprintf(line, sizeof line, "%ld %s %.400s %016lx\n", n, name,
+                          path != NULL ? path : number, (unsigned long)here);
     if (syscall(SYS_write, trace_fd, line, (size_t)length) < 0)
         trace_fd = -1;
 }
@@ -161,8 +256,11 @@ static int turn(const char *name, const char *path, int fd, int *is_after, int *
     if (!is_on)
         return 0;
     long n = atomic_fetch_add(&files, 1) + 1;
+    uint64_t here = trace_fd >= 0 || is_by_way ? way_here() : 0;
     if (trace_fd >= 0)
-        note_call(n, name, path, fd);
+        note_call(n, name, path, fd, here);
+    if (is_by_way)
+        return what == ERRNO && here == way && is_new_way(here) ? code : 0;
     if (*only != '\0' && strncmp(name, only, strlen(only)) == 0)
         n = atomic_fetch_add(&named, 1) + 1;
     else if (*only != '\0')
@@ -269,18 +367,42 @@ ssize_t pread64(int fd, void *data, size_t count, off64_t where)
     DONE(real_pread64(fd, data, count, where));
 }
 
+/* By system calls of our own, which are not counted.  The caller of a sync holds the journal's
+ * lock: nobody writes meanwhile. */
+static int keep_synced(int fd, int result)
+{
+    char link[64], path[4096], copy[8192], buffer[65536];
+    if (synced_dir == NULL || !is_on || result != 0)
+        return result;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    long length = syscall(SYS_readlinkat, AT_FDCWD, link, path, sizeof path - 1);
+    path[length > 0 ? length : 0] = '\0';
+    const char *base = strrchr(path, '/');
+    if (base == NULL || strstr(base, ".db") == NULL)
+        return result;
+    snprintf(copy, sizeof copy, "%s%s", synced_dir, base);
+    int to = (int)syscall(SYS_openat, AT_FDCWD, copy, O_CREAT | O_TRUNC | O_WRONLY, 0644);
+    long n;
+    for (off_t at_byte = 0;
+         (n = syscall(SYS_pread64, fd, buffer, sizeof buffer, at_byte)) > 0; at_byte += n)
+        if (syscall(SYS_write, to, buffer, (size_t)n) != n)
+            break;
+    syscall(SYS_close, to);
+    return result;
+}
+
 int fsync(int fd)
 {
     REAL(fsync);
     TURN("fsync", NULL, fd, -1)
-    DONE(real_fsync(fd));
+    DONE(keep_synced(fd, real_fsync(fd)));
 }
 
 int fdatasync(int fd)
 {
     REAL(fdatasync);
     TURN("fdatasync", NULL, fd, -1)
-    DONE(real_fdatasync(fd));
+    DONE(keep_synced(fd, real_fdatasync(fd)));
 }
 
 int rename(const char *from, const char *to)
@@ -417,6 +539,26 @@ static int is_refused(void *caller)
     if (!is_on)
         return 0;
     uintptr_t from = (uintptr_t)caller;
+    if (is_by_way || stacks_fd >= 0) {
+        bool is_glib = lies_in(glib, glib_count, from);
+        if (!is_glib && !lies_in(plain, plain_count, from))
+            return 0;
+        atomic_fetch_add(is_glib ? &glib_allocations : &allocations, 1);
+        static _Thread_local bool is_inside; /* should the unwinder allocate */
+        if (is_inside)
+            return 0;
+        is_inside = true;
+        uint64_t here = way_here();
+        is_inside = false;
+        if (stacks_fd >= 0 && is_new_way(here)) {
+            char line[64];
+            int length = snprintf(line, sizeof line, "%s %016lx\n",
+                                  is_glib ? "glib" : "plain", (unsigned long)here);
+            if (syscall(SYS_write, stacks_fd, line, (size_t)length) < 0)
+                stacks_fd = -1;
+        }
+        return is_by_way && what == NOMEM && here == way && is_new_way(here);
+    }
     if (lies_in(plain, plain_count, from))
         return atomic_fetch_add(&allocations, 1) + 1 == at && what == NOMEM;
     if (lies_in(glib, glib_count, from))
