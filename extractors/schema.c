@@ -349,8 +349,8 @@ static json_t *read_tree(const char *text, gsize bytes, const char *name, GError
     json_error_t e;
     json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &e);
     if (json == NULL)
-        g_set_error(error, DX_ERROR, DX_SCHEMA, "%s: line %d, column %d: %s", name,
-                    e.line, e.column, e.text);
+        g_set_error(error, DX_ERROR, DX_SCHEMA, "%s:%d:%d: %s", name, e.line, e.column,
+                    e.text);
     return json;
 }
 

@@ -36,8 +36,8 @@ typedef struct loader {
 
 static gboolean refuse(loader *l, const yaml_mark_t *at, const char *text)
 {
-    g_set_error(l->error, DX_ERROR, DX_SCHEMA, "%s: line %zu, column %zu: %s", l->name,
-                at->line + 1, at->column + 1, text);
+    g_set_error(l->error, DX_ERROR, DX_SCHEMA, "%s:%zu:%zu: %s", l->name, at->line + 1,
+                at->column + 1, text);
     return FALSE;
 }
 

@@ -131,7 +131,8 @@ static void append_counts(GString *out, const dp_tale *tale)
     append_count(line, tale->skipped[DP_SKIP_LINK], "links and special files skipped");
     append_count(line, tale->skipped[DP_SKIP_SINCE], "older");
     append_count(line, tale->skipped[DP_SKIP_SHARD], "of other shards");
-    g_string_append_printf(out, "%u documents: %s\n", tale->rows->len,
+    g_string_append_printf(out, "%u document%s: %s\n", tale->rows->len,
+                           tale->rows->len == 1 ? "" : "s",
                            line->len > 0 ? line->str : "nothing to do");
 }
 
@@ -140,8 +141,9 @@ char *dp_tale_summary(const dp_tale *tale)
     GString *out = g_string_new(NULL);
     append_counts(out, tale);
     double seconds = seconds_of(tale);
-    g_string_append_printf(out, "%" G_GUINT64_FORMAT " pages in %.1f s, %.2f pages/s\n",
-                           tale->pages, seconds, (double)tale->pages / seconds);
+    g_string_append_printf(out, "%" G_GUINT64_FORMAT " page%s in %.1f s, %.2f pages/s\n",
+                           tale->pages, tale->pages == 1 ? "" : "s", seconds,
+                           (double)tale->pages / seconds);
     const char *code;
     json_t *count;
     json_object_foreach(tale->reasons, code, count)
@@ -150,8 +152,9 @@ char *dp_tale_summary(const dp_tale *tale)
     g_autoptr(GPtrArray) slowest = slowest_of(tale);
     for (guint i = 0; i < MIN(slowest->len, 3) && tale->rows->len > 3; i++) {
         const dp_row *row = g_ptr_array_index(slowest, i);
-        g_string_append_printf(out, "slowest: %.1f s, %u pages, %s\n",
-                               (double)row->work_ms / 1000, row->pages, row->path);
+        g_string_append_printf(out, "slowest: %.1f s, %u page%s, %s\n",
+                               (double)row->work_ms / 1000, row->pages,
+                               row->pages == 1 ? "" : "s", row->path);
     }
     return g_string_free(out, FALSE);
 }

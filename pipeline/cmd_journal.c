@@ -37,15 +37,46 @@ static gboolean parse(look *l, const char *prefix, int *argc, char ***argv,
     return g_option_context_parse(context, argc, argv, error);
 }
 
-/* Like batch: -o DIR stands for the journal that batch keeps there. */
+static int compare_names(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Like batch: -o DIR stands for the journal that batch keeps there, or with --shard for the
+ * journals of the shards.  GPtrArray of char *, never empty. */
+static GPtrArray *journals_of(const look *l)
+{
+    GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
+    if (l->journal != NULL || l->out_dir == NULL) {
+        g_ptr_array_add(paths,
+                        l->journal != NULL ? g_strdup(l->journal) : dp_journal_default());
+        return paths;
+    }
+    g_autofree char *inside = g_build_filename(l->out_dir, ".docvl", NULL);
+    g_autoptr(GDir) dir = g_dir_open(inside, 0, NULL);
+    const char *name;
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL)
+        if (strcmp(name, "journal.db") == 0 ||
+            (g_str_has_prefix(name, "journal-") && g_str_has_suffix(name, ".db")))
+            g_ptr_array_add(paths, g_build_filename(inside, name, NULL));
+    g_ptr_array_sort(paths, compare_names);
+    if (paths->len == 0) /* opening says what is wrong */
+        g_ptr_array_add(paths, g_build_filename(inside, "journal.db", NULL));
+    return paths;
+}
+
+/* One journal: a document's number means nothing in another. */
 static gboolean open_journal(look *l, GError **error)
 {
-    g_autofree char *inside =
-        l->out_dir != NULL ? g_build_filename(l->out_dir, ".docvl", "journal.db", NULL)
-                           : NULL;
-    g_autofree char *usual = dp_journal_default();
-    const char *path = l->journal != NULL ? l->journal : inside != NULL ? inside : usual;
-    l->queue = dp_queue_open(path, DP_QUEUE_EXISTING, error);
+    g_autoptr(GPtrArray) paths = journals_of(l);
+    if (paths->len > 1) {
+        g_set_error(
+            error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+            "%s has %u journals, one for each shard: say --journal %s, or another",
+            l->out_dir, paths->len, (char *)paths->pdata[0]);
+        return FALSE;
+    }
+    l->queue = dp_queue_open(paths->pdata[0], DP_QUEUE_EXISTING, error);
     return l->queue != NULL;
 }
 
@@ -136,22 +167,67 @@ static void print_status(const dp_counts *counts, GPtrArray *troubled)
 
 #define TROUBLED (1u << DP_STATE_FAILED | 1u << DP_STATE_QUARANTINED)
 
+static void add_counts(dp_counts *sum, const dp_counts *one)
+{
+    for (guint i = 0; i < DP_STATE_COUNT; i++)
+        sum->documents[i] += one->documents[i];
+    sum->actions_open += one->actions_open;
+    sum->pages += one->pages;
+    if (one->oldest_at > 0 && (sum->oldest_at == 0 || one->oldest_at < sum->oldest_at))
+        sum->oldest_at = one->oldest_at;
+}
+
+static void add_reasons(json_t *sum, const json_t *one)
+{
+    const char *code;
+    json_t *count;
+    json_object_foreach((json_t *)one, code, count)
+        json_object_set_new(sum, code,
+                            json_integer(json_integer_value(count) +
+                                         json_integer_value(json_object_get(sum, code))));
+}
+
+/* What one journal says, added to what others have said. */
+static gboolean look_into(look *l, const char *path, dp_counts *counts, json_t *reasons,
+                          GPtrArray *troubled, GError **error)
+{
+    l->queue = dp_queue_open(path, DP_QUEUE_EXISTING, error);
+    if (l->queue == NULL)
+        return FALSE;
+    dp_filter filter = { .lane = l->lane,
+                         .states = TROUBLED,
+                         .limit = l->is_all ? G_MAXINT : 20 };
+    dp_counts here;
+    json_t *why = NULL;
+    g_autoptr(GPtrArray) docs = NULL;
+    gboolean is_ok = dp_queue_counts(l->queue, l->lane, &here, error) &&
+                     (why = dp_queue_reasons(l->queue, l->lane, error)) != NULL &&
+                     (docs = dp_queue_list(l->queue, &filter, error)) != NULL;
+    dp_queue_free(l->queue);
+    l->queue = NULL;
+    if (is_ok) {
+        add_counts(counts, &here);
+        add_reasons(reasons, why);
+        g_ptr_array_extend_and_steal(troubled, g_steal_pointer(&docs));
+    }
+    json_decref(why);
+    return is_ok;
+}
+
 int dp_cmd_status(dp_app *app, int argc, char **argv)
 {
     look l = { .app = app };
     g_autoptr(GError) error = NULL;
-    dp_counts counts;
-    dp_filter filter = { .states = TROUBLED };
-    if (!parse(&l, "DOCVL_STATUS", &argc, &argv, &error) || !open_journal(&l, &error))
+    dp_counts counts = { 0 };
+    if (!parse(&l, "DOCVL_STATUS", &argc, &argv, &error))
         return fail(&l, error);
-    filter.lane = l.lane;
-    filter.limit = l.is_all ? G_MAXINT : 20;
-    json_t *reasons = NULL;
-    g_autoptr(GPtrArray) troubled = NULL;
-    gboolean is_ok = dp_queue_counts(l.queue, l.lane, &counts, &error) &&
-                     (reasons = dp_queue_reasons(l.queue, l.lane, &error)) != NULL &&
-                     (troubled = dp_queue_list(l.queue, &filter, &error)) != NULL;
-    dp_queue_free(l.queue);
+    json_t *reasons = json_object();
+    g_autoptr(GPtrArray) troubled =
+        g_ptr_array_new_with_free_func((GDestroyNotify)dp_doc_free);
+    g_autoptr(GPtrArray) paths = journals_of(&l);
+    gboolean is_ok = TRUE;
+    for (guint i = 0; is_ok && i < paths->len; i++)
+        is_ok = look_into(&l, paths->pdata[i], &counts, reasons, troubled, &error);
     if (is_ok && app->is_json_log) {
         json_t *status = status_json(&counts, reasons, troubled);
         char *dump = json_dumps(status, JSON_INDENT(2));
@@ -191,6 +267,23 @@ static gboolean id_of(look *l, const char *text, gint64 *id, GError **error)
     return TRUE;
 }
 
+static void tell_unmoved(const look *l, const char *name, gint64 id, dp_retry which)
+{
+    g_autoptr(dp_doc) doc = dp_queue_get(l->queue, id, NULL);
+    gboolean is_given_up = doc != NULL && doc->state == DP_STATE_QUARANTINED;
+    if (is_given_up && which == DP_RETRY_FAILED)
+        dp_message(
+            l->app, "error",
+            "%s: quarantined, %s: %s (docvl quarantine release puts it back to work)",
+            name, doc->code, dp_doc_reason(doc));
+    else
+        dp_message(l->app, "error", "%s: %s, not %s", name,
+                   doc == NULL            ? "not there"
+                   : *doc->worker != '\0' ? "in work"
+                                          : dp_state_name(doc->state),
+                   which == DP_RETRY_FAILED ? "failed" : "quarantined");
+}
+
 /* Back to work: those named, or all. */
 static int put_back(look *l, char **names, dp_retry which)
 {
@@ -209,13 +302,13 @@ static int put_back(look *l, char **names, dp_retry which)
             !dp_queue_retry(l->queue, l->lane, id, which, &n, &error))
             return fail(l, error);
         if (n == 0) {
-            dp_message(l->app, "error", "%s: not %s", *names,
-                       which == DP_RETRY_FAILED ? "failed" : "quarantined");
+            tell_unmoved(l, *names, id, which);
             return DP_EXIT_UNREADABLE;
         }
         count += n;
     }
-    dp_message(l->app, "info", "%u documents go back to work", count);
+    dp_message(l->app, "info", "%u document%s back to work", count,
+               count == 1 ? " goes" : "s go");
     return DP_EXIT_OK;
 }
 
@@ -335,7 +428,8 @@ static int prune(look *l)
     gint64 before = g_get_real_time() / 1000 - (gint64)seconds * 1000;
     if (!dp_queue_prune(l->queue, l->lane, before, &count, &error))
         return fail(l, error);
-    dp_message(l->app, "info", "%u documents that are done were taken out", count);
+    dp_message(l->app, "info", "%u document%s done taken out", count,
+               count == 1 ? " that was" : "s that were");
     return DP_EXIT_OK;
 }
 

@@ -66,6 +66,17 @@ static gboolean fail(GError **error, int code, const char *format, ...)
     return FALSE;
 }
 
+/* A file that is not there or may not be read is an unreadable document, as for extract. */
+static gboolean no_input(GError *why, GError **error)
+{
+    if (why->domain == DP_IO_ERROR && !dp_error_is_temporary(why)) {
+        why->domain = DP_RENDER_ERROR;
+        why->code = DP_RENDER_UNREADABLE;
+    }
+    g_propagate_error(error, why);
+    return FALSE;
+}
+
 /* Does it begin as a JSON object does? */
 static gboolean is_result_file(const char *path)
 {
@@ -108,8 +119,8 @@ static gboolean read_result(const route_run *r, const char *path, subject *s,
     g_autofree char *text = NULL;
     gsize bytes;
     g_autoptr(GError) why = NULL;
-    if (!dp_stamp_file(path, &s->stamp, error))
-        return FALSE;
+    if (!dp_stamp_file(path, &s->stamp, &why))
+        return no_input(g_steal_pointer(&why), error);
     if (s->stamp.size > RESULT_BYTES_MAX)
         return fail(error, DP_RENDER_LIMIT, "%s: %" G_GINT64_FORMAT " bytes, limit %d",
                     path, s->stamp.size, RESULT_BYTES_MAX);
@@ -178,14 +189,16 @@ static gboolean read_document(route_run *r, const char *path, subject *s, GError
     s->path = g_file_test(path, G_FILE_TEST_EXISTS) ? NULL : moved_document(r, path);
     if (s->path == NULL)
         s->path = g_strdup(path);
-    if (!dp_hash_file(s->path, s->sha256, &s->stamp, error) || !open_engine(r, error))
+    g_autoptr(GError) why = NULL;
+    if (!dp_hash_file(s->path, s->sha256, &s->stamp, &why))
+        return no_input(g_steal_pointer(&why), error);
+    if (!open_engine(r, error))
         return FALSE;
     g_strlcpy(s->recipe, dp_recipe_sha256(r->recipe), sizeof s->recipe);
     g_autofree char *name = g_path_get_basename(path);
     dp_extraction how = { .name = name,
                           .sha256 = s->sha256,
                           .cancellable = r->app->cancellable };
-    g_autoptr(GError) why = NULL;
     s->result = dp_extract_document(r->engine, r->model, r->recipe, s->path, &how, &why);
     if (s->result != NULL)
         return TRUE;

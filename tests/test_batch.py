@@ -267,6 +267,18 @@ class Choice(Case):
             seen += self.results()
         self.assertEqual(sorted(seen), sorted(f"{i}.png.json" for i in range(12)))
 
+    def test_status_of_shards(self):
+        for i in range(6):
+            self.draw(f"{i}.png", i)
+        for i in (1, 2):
+            self.batch(self.inputs, "--shard", f"{i}/2")
+        status = json.loads(self.docvl("status", "--json", "-o", self.out, code=0).out)
+        self.assertEqual(status["documents"]["routed"], 6)
+        done = self.docvl("retry", "--all", "-o", self.out, code=1)
+        self.assertIn("has 2 journals, one for each shard", done.err)
+        self.docvl("retry", "--all", "--journal",
+                   self.out / ".docvl" / "journal-1-of-2.db", code=0)
+
     def test_limit_goes_on_next_time(self):
         for i in range(5):
             self.draw(f"{i}.png", i)
@@ -402,7 +414,9 @@ class Trouble(Case):
         shown = json.loads(self.docvl("quarantine", "show", self.inputs / "bad.pdf", "-o",
                                       self.out, code=0).out)
         self.assertEqual((shown["code"], shown["attempts"]), ("unreadable", 5))
-        self.docvl("retry", shown["id"], "-o", self.out, code=2)
+        refused = self.docvl("retry", shown["id"], "-o", self.out, code=2).err
+        self.assertIn("quarantined, unreadable: ", refused)
+        self.assertIn("docvl quarantine release", refused)
         self.docvl("quarantine", "release", shown["id"], "-o", self.out, code=0)
         status = json.loads(self.docvl("status", "--json", "-o", self.out, code=0).out)
         self.assertEqual(status["documents"]["settled"], 1)
@@ -480,7 +494,7 @@ class Unattended(Case):
     def test_summary(self):
         self.draw("a.png", 1)
         done = self.batch(self.inputs, "--summary", "always")
-        self.assertRegex(done.err, r"1 documents: 1 ok")
+        self.assertRegex(done.err, r"1 document: 1 ok\n1 page in")
         self.assertRegex(done.err, r"1 pages in [0-9.]+ s, [0-9.]+ pages/s")
         self.batch(self.inputs, "--force")
         done = self.docvl("batch", self.tmp / "none", "-o", self.out, "-s", self.easy,

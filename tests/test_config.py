@@ -77,7 +77,7 @@ WRONG = [
     (FOLDER + "    subfolders: {.x: {}}\n",
      ['4:18: /folders/0/subfolders/.x: ".x" is no name of a subfolder: one level, no dot in front']),
     ("defaults: {labels: [one]}\n", ["1:20: /defaults/labels: 1 entries, limits 2 to 256"]),
-    ("a: 1\na: 2\n", ['line 2, column 1: the key "a" is there twice']),
+    ("a: 1\na: 2\n", ['2:1: the key "a" is there twice']),
     ("- 1\n", ["1:1: /: a list where a mapping is expected"]),
     ("routes: []\n", ["1:9: /routes: a list where a mapping is expected"]),
     ("routes:\n  rules:\n    - name: a\n      when: {scema: x}\n      do:\n        - moev: x\n"

@@ -169,6 +169,14 @@ class Case(unittest.TestCase):
         return headers["Idempotency-Key"], json.loads(body)
 
 
+class Inputs(Case):
+    def test_nothing_there(self):
+        config = self.config([{"copy": "x"}])
+        for name in ("none.pdf", "none.json"):
+            _, err = self.route(config, name, code=2)
+            self.assertIn("No such file", err)
+
+
 class Files(Case):
     def test_each(self):
         result, content = self.add()
