@@ -167,12 +167,17 @@ static line run_around(const finder *f, const dx_print *seed, double x0, double 
     return l;
 }
 
-static void add_line(GString *out, const line *l, gboolean is_before)
+static void add_line(GString *out, const line *l, gboolean is_before, dx_box *box)
 {
     g_autoptr(GString) text = g_string_new(NULL);
-    for (guint i = 0; i < l->words->len; i++)
-        g_string_append_printf(text, "%s%s", i > 0 ? " " : "",
-                               ((const dx_print *)g_ptr_array_index(l->words, i))->text);
+    for (guint i = 0; i < l->words->len; i++) {
+        dx_print *word = g_ptr_array_index(l->words, i);
+        word->is_named = TRUE;
+        g_string_append_printf(text, "%s%s", i > 0 ? " " : "", word->text);
+    }
+    *box = out->len == 0 ? l->box
+                         : (dx_box){ MIN(box->x0, l->box.x0), MIN(box->y0, l->box.y0),
+                                     MAX(box->x1, l->box.x1), MAX(box->y1, l->box.y1) };
     if (is_before && out->len > 0)
         g_string_append_c(text, ' ');
     else if (!is_before && out->len > 0)
@@ -197,12 +202,13 @@ static const dx_print *next_line(const finder *f, const dx_box *from, gboolean i
     return NULL;
 }
 
-static char *whole(const finder *f, const dx_print *seed, double x0, double x1, int going)
+static char *whole(const finder *f, const dx_print *seed, double x0, double x1, int going,
+                   dx_box *box)
 {
     GString *out = g_string_new(NULL);
     line l = run_around(f, seed, x0, x1);
     for (guint n = 0; n < LINES_MAX; n++) {
-        add_line(out, &l, going < 0);
+        add_line(out, &l, going < 0, box);
         gboolean is_start =
             is_number(((const dx_print *)g_ptr_array_index(l.words, 0))->text);
         const dx_print *next = going == 0 || (going < 0 && is_start)
@@ -287,19 +293,21 @@ static gboolean is_over_other(const finder *f, const dx_print *p)
     return FALSE;
 }
 
-char *dx_caption(const GArray *prints, const dx_spot *spot)
+char *dx_caption(GArray *prints, const dx_spot *spot, dx_box *box)
 {
+    dx_box place;
+    box = box != NULL ? box : &place;
     finder f = { .prints = prints, .spot = spot };
     double x0, x1;
     bounds(&f, &x0, &x1);
     const dx_print *seed;
     if (spot->is_tick) {
         if ((seed = beside(&f, FALSE, NEAR_MAX * 2)) != NULL)
-            return whole(&f, seed, spot->box.x1, 1, 1);
+            return whole(&f, seed, spot->box.x1, 1, 1, box);
         if ((seed = beside(&f, TRUE, NEAR_MAX * 2)) != NULL)
-            return whole(&f, seed, 0, spot->box.x0, -1);
+            return whole(&f, seed, 0, spot->box.x0, -1, box);
         if ((seed = over(&f, TRUE, ABOVE_MAX)) != NULL)
-            return whole(&f, seed, x0, x1, -1);
+            return whole(&f, seed, x0, x1, -1, box);
         return NULL;
     }
     const dx_print *below = over(&f, FALSE, BELOW_MAX);
@@ -309,12 +317,12 @@ char *dx_caption(const GArray *prints, const dx_spot *spot)
     if (seed != NULL && below != NULL && /* the name under a line that is written on */
         below->box.y0 - spot->box.y1 <
             spot->box.y0 - seed->box.y1 - 0.3 * height_of(&seed->box))
-        return whole(&f, below, x0, 1, 0);
+        return whole(&f, below, x0, 1, 0, box);
     if (seed != NULL)
-        return whole(&f, seed, x0, 1, -1);
+        return whole(&f, seed, x0, 1, -1, box);
     if ((seed = beside(&f, TRUE, BEFORE_MAX)) != NULL)
-        return whole(&f, seed, 0, spot->box.x0, 0);
+        return whole(&f, seed, 0, spot->box.x0, 0, box);
     if ((seed = over(&f, TRUE, ABOVE_MAX)) != NULL)
-        return whole(&f, seed, x0, 1, -1);
-    return below != NULL ? whole(&f, below, x0, 1, 0) : NULL;
+        return whole(&f, seed, x0, 1, -1, box);
+    return below != NULL ? whole(&f, below, x0, 1, 0, box) : NULL;
 }

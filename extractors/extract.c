@@ -312,6 +312,7 @@ json_t *dx_extract(dx_engine *engine, const dx_source *source, const dx_schema *
     g_ptr_array_unref(w.heard);
     g_array_unref(w.grounds);
     g_clear_pointer(&w.form, g_array_unref);
+    g_clear_pointer(&w.form_keys, g_hash_table_unref);
     dx_totals_free(w.totals);
     g_ptr_array_unref(w.lists);
     return result;

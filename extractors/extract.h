@@ -68,9 +68,11 @@ typedef struct dx_work {
     GArray *derived;  /* of dx_leaf: parts of other values, never asked */
     GPtrArray *lists; /* of dx_list_leaf */
     json_t *fields;
-    GPtrArray *heard; /* one GArray for each of `leaves`, see dx_hear() */
-    GArray *grounds;  /* of dx_grounds, one for each of `leaves` */
-    GArray *form;     /* of dx_form_field; NULL: not wanted, or none */
+    GPtrArray *heard;      /* one GArray for each of `leaves`, see dx_hear() */
+    GArray *grounds;       /* of dx_grounds, one for each of `leaves` */
+    GArray *form;          /* of dx_form_field; NULL: not wanted, or none */
+    GHashTable *form_keys; /* keys of rows that are given away */
+    uint32_t entries_page; /* the last page whose entries were found by their places */
     dx_totals *totals;
     dx_context learnt;
     gboolean is_truncated;

@@ -2,15 +2,15 @@
  * ticks.c - tick boxes of a page: signs in its text, or small frames on its picture.
  *
  * A frame is found as one connected piece of ink that has four straight sides as long as
- * they are far apart.  What a pen adds may stick out of it.  Circles are not looked for:
- * they cannot be told from letters.
+ * they are far apart.  What a pen adds may stick out of it.  A ring to tick is rounder and
+ * larger than a letter, stands apart from what follows, and has another of its size on the
+ * page.
  */
 #include "form.h"
 
 #include <math.h>
 #include <string.h>
 
-#define INK_PART    0.78 /* darker than this part of the paper's brightness is ink */
 #define SIDE_LEAST  0.75 /* side of a box in heights of a letter line */
 #define SIDE_MOST   2.4
 #define PIECE_MOST  2.0 /* a piece of ink, with pen strokes, in sides of the largest box */
@@ -18,6 +18,8 @@
 #define COVERED     0.85  /* of a side that is ink */
 #define OFF_BELOW   0.035 /* part of the inside that is ink */
 #define ON_ABOVE    0.08
+#define RING_LEAST  0.9 /* diameter of a ring in heights of a letter line */
+#define ROUND       0.9 /* part of its circle that is ink */
 #define TICKS_MAX   2000u
 #define PIECES_MAX  400000u
 #define SIDE_PIXELS 10
@@ -80,51 +82,12 @@ GArray *dx_ticks_set(GArray *prints)
 
 /* ---- frames ---------------------------------------------------------------------- */
 
-typedef struct ink {
-    guint8 *is_dark; /* [width * height]; 2: seen */
-    gint width, height;
-} ink;
-
 typedef struct area { /* inclusive */
     gint x0, y0, x1, y1;
 } area;
 
-static guint8 grey_at(const vl_image *m, gint x, gint y)
-{
-    const guint8 *p = m->data + (gsize)y * m->row_bytes + (gsize)x * m->channels;
-    return m->channels == 1 ? *p : (guint8)((p[0] + 2 * p[1] + p[2]) / 4);
-}
-
-static ink ink_of(const vl_image *m)
-{
-    ink k = { g_malloc((gsize)m->width * m->height), (gint)m->width, (gint)m->height };
-    gsize counts[256] = { 0 }, most = 0;
-    for (gint y = 0; y < k.height; y++)
-        for (gint x = 0; x < k.width; x++) {
-            guint8 v = grey_at(m, x, y);
-            k.is_dark[(gsize)y * (gsize)k.width + (gsize)x] = v;
-            counts[v]++;
-        }
-    guint paper = 255; /* the commonest brightness of the lighter half */
-    for (guint v = 128; v < 256; v++)
-        if (counts[v] >= most) {
-            most = counts[v];
-            paper = v;
-        }
-    guint limit = (guint)(paper * INK_PART);
-    for (gsize i = 0; i < (gsize)k.width * (gsize)k.height; i++)
-        k.is_dark[i] = k.is_dark[i] < limit;
-    return k;
-}
-
-static gboolean dark(const ink *k, gint x, gint y)
-{
-    return x >= 0 && y >= 0 && x < k->width && y < k->height &&
-           k->is_dark[(gsize)y * (gsize)k->width + (gsize)x] != 0;
-}
-
 /* The box around the piece of ink at (x, y), which is marked as seen. */
-static area flood(ink *k, gint x, gint y, GArray *stack)
+static area flood(dx_ink *k, gint x, gint y, GArray *stack)
 {
     area a = { x, y, x, y };
     guint32 at = (guint32)y * (guint32)k->width + (guint32)x;
@@ -151,59 +114,72 @@ static area flood(ink *k, gint x, gint y, GArray *stack)
 }
 
 /* The longest run of ink along a row (or a column) of the piece. */
-static gint longest(const ink *k, const area *a, gint at, gboolean is_row)
+static gint longest(const dx_ink *k, const area *a, gint at, gboolean is_row)
 {
     gint best = 0, now = 0;
     gint first = is_row ? a->x0 : a->y0, last = is_row ? a->x1 : a->y1;
     for (gint i = first; i <= last; i++) {
-        now = (is_row ? dark(k, i, at) : dark(k, at, i)) ? now + 1 : 0;
+        now = (is_row ? dx_ink_dark(k, i, at) : dx_ink_dark(k, at, i)) ? now + 1 : 0;
         best = MAX(best, now);
     }
     return best;
 }
 
 /* Part of the line from (x0, y0) to (x1, y1) that has ink on it or right beside it. */
-static double covered(const ink *k, gint x0, gint y0, gint x1, gint y1)
+static double covered(const dx_ink *k, gint x0, gint y0, gint x1, gint y1)
 {
     gint n = MAX(x1 - x0, y1 - y0) + 1, hits = 0;
     gboolean is_row = y0 == y1;
     for (gint i = 0; i < n; i++) {
         gint x = is_row ? x0 + i : x0, y = is_row ? y0 : y0 + i;
-        hits += dark(k, x, y) || (is_row ? dark(k, x, y - 1) || dark(k, x, y + 1)
-                                         : dark(k, x - 1, y) || dark(k, x + 1, y));
+        hits += dx_ink_dark(k, x, y) ||
+                (is_row ? dx_ink_dark(k, x, y - 1) || dx_ink_dark(k, x, y + 1)
+                        : dx_ink_dark(k, x - 1, y) || dx_ink_dark(k, x + 1, y));
     }
     return (double)hits / n;
 }
 
-static gboolean has_corners(const ink *k, const area *f)
+/* A corner may be worn, so it is looked for one pixel further in. */
+static gboolean has_corners(const dx_ink *k, const area *f)
 {
-    const gint xs[2] = { f->x0, f->x1 }, ys[2] = { f->y0, f->y1 };
+    const gint xs[2] = { f->x0 + 1, f->x1 - 1 }, ys[2] = { f->y0 + 1, f->y1 - 1 };
     for (gint i = 0; i < 4; i++) {
         gint x = xs[i % 2], y = ys[i / 2], hits = 0;
         for (gint d = 0; d < 9; d++)
-            hits += dark(k, x + d % 3 - 1, y + d / 3 - 1);
-        if (hits < 3)
+            hits += dx_ink_dark(k, x + d % 3 - 1, y + d / 3 - 1);
+        if (hits < 4)
             return FALSE;
     }
     return TRUE;
 }
 
-/* The four sides are lines: a fifth of the way in there is paper somewhere on each. */
-static gboolean is_thin(const ink *k, const area *f)
+/* There is paper somewhere on each side of a square that lies `in` pixels further in. */
+static gboolean has_paper(const dx_ink *k, const area *f, gint in)
 {
-    gint w = f->x1 - f->x0 + 1, h = f->y1 - f->y0 + 1, in = MAX(2, MIN(w, h) / 5);
+    gint w = f->x1 - f->x0 + 1, h = f->y1 - f->y0 + 1;
     gint light[4] = { 0 };
     for (gint i = in; i < MAX(w, h) - in; i++) {
-        light[0] += i < w - in && !dark(k, f->x0 + i, f->y0 + in);
-        light[1] += i < w - in && !dark(k, f->x0 + i, f->y1 - in);
-        light[2] += i < h - in && !dark(k, f->x0 + in, f->y0 + i);
-        light[3] += i < h - in && !dark(k, f->x1 - in, f->y0 + i);
+        light[0] += i < w - in && !dx_ink_dark(k, f->x0 + i, f->y0 + in);
+        light[1] += i < w - in && !dx_ink_dark(k, f->x0 + i, f->y1 - in);
+        light[2] += i < h - in && !dx_ink_dark(k, f->x0 + in, f->y0 + i);
+        light[3] += i < h - in && !dx_ink_dark(k, f->x1 - in, f->y0 + i);
     }
     return light[0] > 0 && light[1] > 0 && light[2] > 0 && light[3] > 0;
 }
 
+/* The four sides are lines, not the edges of something filled: paper follows before a fifth
+ * of the way in. */
+static gboolean is_thin(const dx_ink *k, const area *f)
+{
+    gint most = MAX(2, MIN(f->x1 - f->x0, f->y1 - f->y0) / 5);
+    for (gint in = 2; in <= most; in++)
+        if (has_paper(k, f, in))
+            return TRUE;
+    return FALSE;
+}
+
 /* The frame inside a piece of ink. */
-static gboolean frame_of(const ink *k, const area *a, gint least, gint most, area *out)
+static gboolean frame_of(const dx_ink *k, const area *a, gint least, gint most, area *out)
 {
     gint top = -1, bottom = -1, left = -1, right = -1;
     for (gint y = a->y0; y <= a->y1; y++)
@@ -231,32 +207,103 @@ static gboolean frame_of(const ink *k, const area *a, gint least, gint most, are
            covered(k, right, top, right, bottom) >= COVERED;
 }
 
-/* What is inside the frame; FALSE when it is filled up and no box at all. */
-static gboolean state_of(const ink *k, const area *f, dx_tick_state *state)
+/* What is inside the frame. */
+static dx_tick_state state_of(const dx_ink *k, const area *f)
 {
     gint side = MIN(f->x1 - f->x0, f->y1 - f->y0) + 1;
     gint inset = MAX(2, side / 6), hits = 0, count = 0;
     for (gint y = f->y0 + inset; y <= f->y1 - inset; y++)
         for (gint x = f->x0 + inset; x <= f->x1 - inset; x++, count++)
-            hits += dark(k, x, y);
+            hits += dx_ink_dark(k, x, y);
     double part = count > 0 ? (double)hits / count : 1;
-    *state = part < OFF_BELOW  ? DX_TICK_OFF
-             : part > ON_ABOVE ? DX_TICK_ON
-                               : DX_TICK_UNCLEAR;
-    /* a letter in a reversed field, a bullet: ink to the edges */
-    gint rim = 0, rim_count = 0;
-    for (gint i = f->x0 + inset; i <= f->x1 - inset; i++, rim_count += 2)
-        rim += dark(k, i, f->y0 + inset) + dark(k, i, f->y1 - inset);
-    return count > 0 && !(rim_count > 0 && rim == rim_count);
+    return part < OFF_BELOW  ? DX_TICK_OFF
+           : part > ON_ABOVE ? DX_TICK_ON
+                             : DX_TICK_UNCLEAR;
 }
 
-GArray *dx_ticks_drawn(const vl_image *image, double height)
+/* ---- rings ----------------------------------------------------------------------- */
+
+/* Part of the circle around the middle of `a` that is ink, or has ink right beside it. */
+static double on_circle(const dx_ink *k, const area *a, double radius, gboolean is_wide)
+{
+    double cx = (a->x0 + a->x1) / 2.0, cy = (a->y0 + a->y1) / 2.0;
+    gint hits = 0, count = 48;
+    for (gint i = 0; i < count; i++) {
+        double c = cos(2 * G_PI * i / count), s = sin(2 * G_PI * i / count);
+        gboolean is_hit = FALSE;
+        for (gint d = is_wide ? -1 : 0; d <= (is_wide ? 1 : 0); d++)
+            is_hit |= dx_ink_dark(k, (gint)lround(cx + (radius + d) * c),
+                                  (gint)lround(cy + (radius + d) * s));
+        hits += is_hit;
+    }
+    return (double)hits / count;
+}
+
+/* No ink right behind it: the next letter of a word is nearer. */
+static gboolean is_apart(const dx_ink *k, const area *a)
+{
+    gint gap = MAX(2, (a->x1 - a->x0 + 1) / 5);
+    for (gint x = a->x1 + 1; x <= a->x1 + gap; x++)
+        for (gint y = a->y0; y <= a->y1; y++)
+            if (dx_ink_dark(k, x, y))
+                return FALSE;
+    return TRUE;
+}
+
+static gboolean ring_of(const dx_ink *k, const area *a, gint least, gint most,
+                        dx_tick_state *state)
+{
+    gint w = a->x1 - a->x0 + 1, h = a->y1 - a->y0 + 1;
+    if (w < least || h < least || w > most || h > most || ABS(w - h) > 1 + w / 12)
+        return FALSE;
+    double r = (w + h) / 4.0;
+    if (on_circle(k, a, r - 1, TRUE) < ROUND || on_circle(k, a, r * 0.72, FALSE) > 0.3 ||
+        on_circle(k, a, r * 1.2, FALSE) > 0.1 || !is_apart(k, a))
+        return FALSE;
+    double inside = 0;
+    for (gint i = 0; i < 4; i++)
+        inside += on_circle(k, a, r * (0.05 + 0.12 * i), FALSE) / 4;
+    *state = inside < 0.1 ? DX_TICK_OFF : inside > 0.3 ? DX_TICK_ON : DX_TICK_UNCLEAR;
+    return TRUE;
+}
+
+/* A ring alone is a letter, a seal, a bullet. */
+static void drop_lonely(GArray *rings, gint height)
+{
+    g_autofree gboolean *is_lonely = g_new0(gboolean, rings->len + 1);
+    for (guint i = 0; i < rings->len; i++) {
+        const dx_box *a = &g_array_index(rings, dx_tick, i).box;
+        is_lonely[i] = TRUE;
+        for (guint j = 0; j < rings->len && is_lonely[i]; j++) {
+            const dx_box *b = &g_array_index(rings, dx_tick, j).box;
+            double least = MIN(a->y1 - a->y0, b->y1 - b->y0);
+            is_lonely[i] = i == j || fabs((a->y1 - a->y0) - (b->y1 - b->y0)) >
+                                         0.12 * least + 1.0 / height;
+        }
+    }
+    for (guint i = rings->len; i-- > 0;)
+        if (is_lonely[i])
+            g_array_remove_index(rings, i);
+}
+
+static gint by_row(gconstpointer a, gconstpointer b)
+{
+    const dx_box *p = &((const dx_tick *)a)->box, *q = &((const dx_tick *)b)->box;
+    if ((p->y0 + p->y1) / 2 < q->y0 || (q->y0 + q->y1) / 2 < p->y0)
+        return p->y0 < q->y0 ? -1 : 1;
+    return p->x0 < q->x0 ? -1 : p->x0 > q->x0;
+}
+
+GArray *dx_ticks_drawn(const dx_ink *page, double height)
 {
     GArray *ticks = g_array_new(FALSE, FALSE, sizeof(dx_tick));
-    ink k = ink_of(image);
-    gint least = (gint)MAX(SIDE_PIXELS, SIDE_LEAST * height * k.height);
-    gint most = (gint)MAX(2 * SIDE_PIXELS, SIDE_MOST * height * k.height);
+    dx_ink k = *page;
+    k.is_dark = g_memdup2(page->is_dark, (gsize)k.width * (gsize)k.height);
+    gint least = (gint)MAX(SIDE_PIXELS, SIDE_LEAST * height);
+    gint most = (gint)MAX(2 * SIDE_PIXELS, SIDE_MOST * height);
     g_autoptr(GArray) stack = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GArray) rings = g_array_new(FALSE, FALSE, sizeof(dx_tick));
+    gint ring = (gint)MAX(SIDE_PIXELS, RING_LEAST * height);
     guint pieces = 0;
     for (gint y = 0; y < k.height && pieces < PIECES_MAX && ticks->len < TICKS_MAX; y++)
         for (gint x = 0; x < k.width; x++) {
@@ -266,14 +313,21 @@ GArray *dx_ticks_drawn(const vl_image *image, double height)
             area a = flood(&k, x, y, stack), f;
             gint w = a.x1 - a.x0 + 1, h = a.y1 - a.y0 + 1;
             dx_tick tick;
-            if (w < least || h < least || w > PIECE_MOST * most ||
-                h > PIECE_MOST * most || !frame_of(&k, &a, least, most, &f) ||
-                !state_of(&k, &f, &tick.state))
+            gboolean is_ring = ring_of(&k, &a, ring, most, &tick.state);
+            if (is_ring)
+                f = a;
+            else if (w < least || h < least || w > PIECE_MOST * most ||
+                     h > PIECE_MOST * most || !frame_of(&k, &a, least, most, &f))
                 continue;
+            if (!is_ring)
+                tick.state = state_of(&k, &f);
             tick.box = (dx_box){ (double)f.x0 / k.width, (double)f.y0 / k.height,
                                  (f.x1 + 1.0) / k.width, (f.y1 + 1.0) / k.height };
-            g_array_append_val(ticks, tick);
+            g_array_append_val(is_ring ? rings : ticks, tick);
         }
     g_free(k.is_dark);
+    drop_lonely(rings, k.height);
+    g_array_append_vals(ticks, rings->data, rings->len);
+    g_array_sort(ticks, by_row);
     return ticks;
 }
