@@ -12,12 +12,20 @@
 #define HAS_FIELDS   3.0 /* logits of a PDF that can be filled in, for a form */
 #define FIELDS_LEAST 3u
 #define UNTITLED     1.0 /* logits of "other" where the paper names no listed kind */
+#define UNASKED                                                                          \
+    (-3.0) /* the same of the default labels, whose "other" is for prose alone */
+#define PROSE        0.7 /* the same where it is running text besides */
+#define PROSE_WORDS  100u
+#define PROSE_RUN    6u   /* words of a line that is a line of text */
+#define PROSE_LINES  0.6  /* part of the words that stand in such lines, at least */
+#define PROSE_DIGITS 0.02 /* part of the words that have digits, at most */
 
 static const char *const default_labels[] = {
     "invoice",   "credit note",  "receipt",        "purchase order", "delivery note",
     "quotation", "reminder",     "bank statement", "payslip",        "contract",
     "letter",    "email",        "memo",           "form",           "resume",
-    "report",    "news article", "specification",  "advertisement",  NULL
+    "report",    "news article", "specification",  "advertisement",  "other",
+    NULL
 };
 
 static json_t *ranked(const char *const *labels, const double *logprob, guint count)
@@ -59,10 +67,42 @@ static gboolean is_other(const char *label)
     return FALSE;
 }
 
+/* Words of a cell, and those of them with a digit. */
+static guint words_of(const dx_layout *t, const dx_cell *cell, guint *digits)
+{
+    guint count = 0;
+    gboolean is_word = FALSE, has_digit = FALSE;
+    for (gsize i = cell->start; i <= cell->end && i <= t->bytes; i++) {
+        char c = i < cell->end ? t->text[i] : ' ';
+        if (c != ' ') {
+            is_word = TRUE;
+            has_digit |= g_ascii_isdigit(c);
+        } else if (is_word) {
+            count++;
+            *digits += has_digit;
+            is_word = has_digit = FALSE;
+        }
+    }
+    return count;
+}
+
+/* Running text without the numbers that papers of a business carry. */
+static gboolean is_prose(const dx_layout *t)
+{
+    guint count = 0, running = 0, digits = 0;
+    for (guint i = 0; i < t->cells->len; i++) {
+        guint n = words_of(t, &g_array_index(t->cells, dx_cell, i), &digits);
+        count += n;
+        running += n >= PROSE_RUN ? n : 0;
+    }
+    return count >= PROSE_WORDS && running >= PROSE_LINES * count &&
+           digits <= PROSE_DIGITS * count;
+}
+
 /* "other" has what the labels but the best have together, so that it wins when none has half;
- * more where no heading speaks for any of them. */
+ * more where no heading speaks for any of them, and where the page is running text. */
 static void weigh_other(const char *const *labels, double *logit, guint count,
-                        gboolean is_titled)
+                        double untitled)
 {
     double top = -G_MAXDOUBLE, sum = 0;
     for (guint i = 0; i < count; i++)
@@ -71,8 +111,7 @@ static void weigh_other(const char *const *labels, double *logit, guint count,
         sum += is_other(labels[i]) ? 0 : exp(logit[i] - top);
     for (guint i = 0; i < count; i++)
         if (is_other(labels[i]))
-            logit[i] = top + log(sum - 1 + exp(MIN(logit[i] - top, 0))) +
-                       (is_titled ? 0 : UNTITLED);
+            logit[i] = top + log(sum - 1 + exp(MIN(logit[i] - top, 0))) + untitled;
 }
 
 /* What the decoder says, what the paper calls itself, and whether it can be filled in. */
@@ -96,7 +135,10 @@ static void weigh(const dx_work *w, const dx_page *p, const char *const *labels,
         logit[i] += titles[i];
         is_titled |= titles[i] > 0;
     }
-    weigh_other(labels, logit, count, is_titled);
+    double untitled = w->options->labels == NULL ? UNASKED : is_titled ? 0 : UNTITLED;
+    if (!is_titled && is_prose(p->layout))
+        untitled = UNTITLED + PROSE;
+    weigh_other(labels, logit, count, untitled);
 }
 
 json_t *dx_classify(dx_engine *engine, const dx_source *source, const dx_options *options,
@@ -115,6 +157,8 @@ json_t *dx_classify(dx_engine *engine, const dx_source *source, const dx_options
         options->labels != NULL ? options->labels : default_labels;
     guint count = g_strv_length((char **)labels);
     g_autofree char *names = g_strjoinv(", ", (char **)labels);
+    if (options->labels == NULL) /* what fits none is no answer to the question */
+        *strrchr(names, ',') = '\0';
     g_autofree char *question = g_strconcat("Classify: ", names, NULL);
     g_autofree double *logprob = g_new0(double, count);
     if (!dx_session_ask(session, p->layout->text, question, error) ||
