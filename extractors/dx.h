@@ -161,21 +161,24 @@ typedef struct dx_word {
 
 typedef enum dx_text_use { DX_TEXT_AUTO, DX_TEXT_ALWAYS, DX_TEXT_NEVER } dx_text_use;
 
+typedef struct dx_page_facts {
+    double width_pt, height_pt;
+    gboolean has_text; /* words() is worth calling */
+    gboolean is_drawn; /* letters and lines, not the pixels of a scanner */
+} dx_page_facts;
+
 typedef struct dx_source {
     void *user;
     uint32_t page_count;
-    /* Page facts; has_text tells whether words() is worth calling. */
-    gboolean (*page)(void *user, uint32_t page_index, double *width_pt, double *height_pt,
-                     gboolean *has_text, GError **error);
+    gboolean (*page)(void *user, uint32_t page_index, dx_page_facts *facts,
+                     GError **error);
     /* Words of the text layer: GArray of dx_word, owned by the caller. */
     GArray *(*words)(void *user, uint32_t page_index, GError **error);
-    /* The picture of the page fitted to `fit` of the model's geometry (grey).  The
-     * image stays valid until the next call or until the source is closed. */
+    /* The picture of the page, grey: 0 x 0 gives it in its own pixels, or drawn finely
+     * enough for small print; a drawn page comes in any other size too.  The image stays
+     * valid until the next call or until the source is closed. */
     gboolean (*picture)(void *user, uint32_t page_index, uint32_t width, uint32_t height,
                         vl_image *image, GError **error);
-    /* Native size of the picture in pixels, 0 x 0 for a page without one (PDF). */
-    gboolean (*picture_size)(void *user, uint32_t page_index, uint32_t *width,
-                             uint32_t *height, GError **error);
     /* Embedded files and form fields of the document; may be NULL. */
     uint32_t attachment_count;
     GBytes *(*attachment)(void *user, uint32_t index, char **name, GError **error);

@@ -7,9 +7,7 @@
 
 #include <string.h>
 
-#define DRAWN_DPI      200.0   /* of a PDF page without a text layer */
-#define DRAWN_SIDE_MAX 20000.0 /* pixels */
-#define CELL_GAP       1.0     /* ems between two cells of a row */
+#define CELL_GAP 1.0 /* ems between two cells of a row */
 
 /* ---- engine ------------------------------------------------------------------------- */
 
@@ -133,29 +131,45 @@ static void lap(gint64 *stage, gint64 *since)
     *since = now;
 }
 
-static gboolean see_page(dx_work *w, dx_page *p, double width_pt, double height_pt,
-                         GError **error)
+/* Drawing a page for the reader. */
+typedef struct drawing {
+    dx_work *work;
+    uint32_t index;
+    gint64 us;
+    GError *error;
+} drawing;
+
+static bool draw(void *user, uint32_t width, uint32_t height, vl_image *image)
 {
-    const dx_source *s = w->source;
-    uint32_t width, height, index = p->number - 1;
-    if (!s->picture_size(s->user, index, &width, &height, error))
-        return FALSE;
-    gboolean is_drawn = width == 0; /* a PDF page is drawn fine enough for small print */
-    if (is_drawn) {
-        width = (uint32_t)CLAMP(width_pt * DRAWN_DPI / 72, 16, DRAWN_SIDE_MAX);
-        height = (uint32_t)CLAMP(height_pt * DRAWN_DPI / 72, 16, DRAWN_SIDE_MAX);
-    }
+    drawing *d = user;
+    const dx_source *s = d->work->source;
+    gint64 since = g_get_monotonic_time();
+    gboolean is_done = s->picture(s->user, d->index, width, height, image, &d->error);
+    lap(&d->us, &since);
+    return is_done;
+}
+
+static gboolean see_page(dx_work *w, dx_page *p, gboolean is_drawn, GError **error)
+{
+    drawing d = { .work = w, .index = p->number - 1 };
+    vl_page_opts opts = { .draw = is_drawn ? draw : NULL, .user = &d };
     vl_error err = { 0 };
     vl_image image;
     gint64 since = g_get_monotonic_time();
-    if (!s->picture(s->user, index, is_drawn ? width : 0, is_drawn ? height : 0, &image,
-                    error))
-        return FALSE;
-    lap(&w->us_picture, &since);
-    p->text = vl_page_read(w->engine->model, &image, NULL, &err);
-    if (p->text != NULL && w->options->is_vision_used)
+    if (draw(&d, 0, 0, &image))
+        p->text = vl_page_read(w->engine->model, &image, &opts, &err);
+    /* for the decoder the whole page, which the reader may have drawn over */
+    gboolean is_whole = p->text != NULL && w->options->is_vision_used &&
+                        (!is_drawn || draw(&d, 0, 0, &image));
+    if (is_whole)
         p->vision = vl_vision_new(w->engine->model, &image, NULL, &err);
     lap(&w->us_vision, &since);
+    w->us_vision -= d.us;
+    w->us_picture += d.us;
+    if (d.error != NULL) {
+        g_propagate_error(error, d.error);
+        return FALSE;
+    }
     if (p->text == NULL || (w->options->is_vision_used && p->vision == NULL)) {
         g_set_error(error, DX_ERROR, DX_MODEL, "page %u: %s", p->number, err.text);
         return FALSE;
@@ -168,14 +182,13 @@ static gboolean see_page(dx_work *w, dx_page *p, double width_pt, double height_
 dx_page *dx_page_open(dx_work *w, uint32_t index, GError **error)
 {
     const dx_source *s = w->source;
-    double width, height;
-    gboolean has_text;
+    dx_page_facts facts = { 0 };
     gint64 start = g_get_monotonic_time();
-    if (!s->page(s->user, index, &width, &height, &has_text, error))
+    if (!s->page(s->user, index, &facts, error))
         return NULL;
     g_autoptr(dx_page) p = g_new0(dx_page, 1);
     p->number = index + 1;
-    if (has_text && w->options->text != DX_TEXT_NEVER) {
+    if (facts.has_text && w->options->text != DX_TEXT_NEVER) {
         p->words = s->words(s->user, index, error);
         if (p->words == NULL)
             return NULL;
@@ -187,9 +200,10 @@ dx_page *dx_page_open(dx_work *w, uint32_t index, GError **error)
         g_array_set_clear_func(p->words, clear_word);
         if (w->options->text == DX_TEXT_ALWAYS) {
             /* the user wants the text layer and nothing else: an empty one stays empty */
-        } else if (!see_page(w, p, width, height, error))
+        } else if (!see_page(w, p, facts.is_drawn, error))
             return NULL;
     }
+    double width = facts.width_pt, height = facts.height_pt;
     if (p->text != NULL) { /* what counts is the shape of the page that was read */
         width = vl_text_upright(p->text).width;
         height = vl_text_upright(p->text).height;

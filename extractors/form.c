@@ -12,8 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-#define DRAWN_DPI    200.0 /* of a PDF page that is looked at for tick boxes */
-#define CAPTION_LONG 80    /* letters */
+#define CAPTION_LONG 80 /* letters */
 #define SURE_TICK    0.95
 #define DOUBT_TICK   0.5
 #define SAID         0.99   /* the file itself says it */
@@ -250,20 +249,13 @@ static void sheet_clear(sheet *s)
 static gboolean sheet_open(dx_work *w, const dx_page *p, sheet *out, GError **error)
 {
     const dx_source *s = w->source;
-    double width_pt, height_pt;
-    uint32_t width, height, index = p->number - 1;
-    gboolean has_text;
+    dx_page_facts facts = { 0 };
     vl_image image;
-    if (!s->page(s->user, index, &width_pt, &height_pt, &has_text, error))
+    if (!s->page(s->user, p->number - 1, &facts, error))
         return FALSE;
-    *out = (sheet){ .page = p, .aspect = width_pt / MAX(height_pt, 1) };
+    *out = (sheet){ .page = p, .aspect = facts.width_pt / MAX(facts.height_pt, 1) };
     if (w->options->text != DX_TEXT_ALWAYS) {
-        if (!s->picture_size(s->user, index, &width, &height, error))
-            return FALSE;
-        gboolean is_drawn = width == 0;
-        if (!s->picture(
-                s->user, index, is_drawn ? (uint32_t)(width_pt * DRAWN_DPI / 72) : 0,
-                is_drawn ? (uint32_t)(height_pt * DRAWN_DPI / 72) : 0, &image, error))
+        if (!s->picture(s->user, p->number - 1, 0, 0, &image, error))
             return FALSE;
         out->ink = dx_ink_new(&image, p->text);
         out->aspect = (double)out->ink->width / out->ink->height;
@@ -376,20 +368,17 @@ static gboolean add_own(dx_work *w, const dx_page *p, const dx_list_leaf *values
         if (f->page_index + 1 == p->number)
             g_array_append_val(boxes, box);
     }
-    double width = 1, height = 1;
-    gboolean has_text;
-    if (!w->source->page(w->source->user, p->number - 1, &width, &height, &has_text,
-                         error))
+    dx_page_facts facts = { 0 };
+    if (!w->source->page(w->source->user, p->number - 1, &facts, error))
         return FALSE;
+    double aspect = facts.width_pt / MAX(facts.height_pt, 1);
     for (guint i = 0; w->form != NULL && i < w->form->len; i++) {
         const dx_form_field *f = &g_array_index(w->form, dx_form_field, i);
         const dx_list_leaf *list = f->is_choice && states != NULL ? states : values;
         if (f->page_index + 1 != p->number || list == NULL)
             continue;
         *has_choice |= f->is_choice;
-        dx_spot spot = {
-            { f->x0, f->y0, f->x1, f->y1 }, f->is_choice, boxes, width / MAX(height, 1)
-        };
+        dx_spot spot = { { f->x0, f->y0, f->x1, f->y1 }, f->is_choice, boxes, aspect };
         dx_box place;
         g_autofree char *caption = dx_caption(prints, &spot, &place);
         add_field(w, list, f, caption, &place);

@@ -22,8 +22,8 @@
 #define REDUCED_HEIGHT 26.0 /* letters this high lose nothing when reduced before */
 #define FILL_HEIGHT    18.0 /* letters are not made larger than this to fill a grid */
 #define SOURCE_SCALE   1.0  /* nor than they are, .. */
-#define ENLARGE_HEIGHT 10.0 /* .. but for small print, up to this */
-#define ENLARGE_MOST   1.6
+#define ENLARGE_HEIGHT 14.0 /* .. but for small print, up to this */
+#define ENLARGE_MOST   2.0
 #define DOUBT          0.86f /* mean probability that has other turns looked at */
 #define BETTER         1.15f /* times as good that another turn must be */
 #define SURE           0.93f /* mean probability that needs no closer look */
@@ -247,12 +247,40 @@ static bool look(reading *r, const vl_plane *canvas, const vl_fit *fit,
     return is_done;
 }
 
+/* What the box shows, drawn anew at the size of the tiles. */
+static bool draw_cut(const reading *r, const vl_box *box, const vl_fit *fit,
+                     vl_plane *cut, vl_error *err)
+{
+    double sx = fit->width / (box->x1 - box->x0), sy = fit->height / (box->y1 - box->y0);
+    uint32_t width = (uint32_t)fmax(rint(sx * r->page.width), fit->width);
+    uint32_t height = (uint32_t)fmax(rint(sy * r->page.height), fit->height);
+    bool is_on_end = r->upright.quarters % 2 != 0;
+    vl_image image;
+    vl_plane drawn, turned;
+    if (!r->opts->draw(r->opts->user, is_on_end ? height : width,
+                       is_on_end ? width : height, &image))
+        return vl_fail(err, VL_CANCELLED, "the page was not drawn") != NULL;
+    if (!vl_plane_from_image(&image, 1, &drawn, err))
+        return false;
+    bool is_done = vl_plane_turn(&drawn, r->upright.quarters, &turned, err);
+    vl_plane_clear(&drawn);
+    if (!is_done)
+        return false;
+    double x = fmin(rint(sx * box->x0), width - fit->width);
+    double y = fmin(rint(sy * box->y0), height - fit->height);
+    vl_box place = { x, y, x + fit->width, y + fit->height };
+    is_done = vl_plane_crop(&turned, &place, cut, err);
+    vl_plane_clear(&turned);
+    return is_done;
+}
+
 /* Models of three channels see the grey page three times. */
 static bool make_canvas(const reading *r, const vl_box *box, const vl_fit *fit,
-                        vl_plane *canvas, vl_error *err)
+                        bool is_drawn, vl_plane *canvas, vl_error *err)
 {
     vl_plane cut, wide = { 0 };
-    if (!vl_plane_crop(&r->page, box, &cut, err))
+    if (!(is_drawn ? draw_cut(r, box, fit, &cut, err)
+                   : vl_plane_crop(&r->page, box, &cut, err)))
         return false;
     vl_image image = { cut.data, cut.width, cut.height, 1, cut.width };
     bool is_done = r->model->config.in_chans == 1 ||
@@ -279,7 +307,10 @@ static bool read_pass(reading *r, bool is_densest_only, pass *out, vl_error *err
     out->fit = choose(r, &out->box);
     assert(out->fit.grid.tiles_w * out->fit.grid.tiles_h <= TILES_LIMIT);
     count = pick_tiles(r, &out->box, &out->fit, is_densest_only, tiles);
-    if (!make_canvas(r, &out->box, &out->fit, &canvas, err))
+    /* Never larger than the picture: what limits that limits this. */
+    bool is_drawn = r->opts->draw != NULL && r->upright.degrees == 0 &&
+                    !is_densest_only && out->fit.width <= out->box.x1 - out->box.x0;
+    if (!make_canvas(r, &out->box, &out->fit, is_drawn, &canvas, err))
         return false;
     bool is_done = vl_anchors_init(&anchors, &r->model->config, &out->fit.grid, err);
     if (is_done) {

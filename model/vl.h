@@ -190,15 +190,24 @@ typedef struct vl_word {
 /* Read what a vision has seen.  VL_UNSUPPORTED when the model has no text head. */
 vl_text *vl_text_read(const vl_vision *vision, vl_error *err);
 
+/* Draw the page anew, all of it, exactly width x height pixels.  *image stays the caller's
+ * and valid until the next call.  Return false to give up reading (VL_CANCELLED). */
+typedef bool (*vl_page_draw)(void *user, uint32_t width, uint32_t height,
+                             vl_image *image);
+
 typedef struct vl_page_opts {
     uint32_t tiles_max;   /* most tiles of one pass; 0 means 12, at most 64 */
     vl_progress progress; /* may be NULL */
-    void *user;
+    vl_page_draw draw;    /* NULL: the picture is all that there is */
+    void *user;           /* for both */
 } vl_page_opts;
 
 /* Read the picture of a page of any size, for its text alone: finds where the print lies,
  * which of four ways it is turned and how it is skewed (up to 8 degrees), and takes the
- * grid of tiles that its height wants.  VL_UNSUPPORTED when the model has no text head. */
+ * grid of tiles that its height wants.  A page that can be drawn at any size (opts->draw)
+ * is drawn once more at just the size of the tiles, never larger than the picture, unless
+ * it is skewed; the picture then only serves to measure, and may end with the first call
+ * of draw().  VL_UNSUPPORTED when the model has no text head. */
 vl_text *vl_page_read(vl_model *model, const vl_image *image, const vl_page_opts *opts,
                       vl_error *err);
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,9 @@
 #ifndef DOCVL_DATADIR
 #error "the build sets DOCVL_DATADIR"
 #endif
+
+#define DRAWN_DPI        200.0 /* shows print of 5 points */
+#define DRAWN_PIXELS_MAX 64000000u
 
 static gint is_progress_shown; /* atomic: every thread has messages */
 
@@ -187,16 +191,17 @@ static gboolean page_info(dp_input *input, uint32_t index, dp_page_info *info,
     return is_ok;
 }
 
-static gboolean source_page(void *user, uint32_t index, double *width, double *height,
-                            gboolean *has_text, GError **error)
+static gboolean source_page(void *user, uint32_t index, dx_page_facts *facts,
+                            GError **error)
 {
     dp_input *input = user;
     dp_page_info info = { 0 };
     if (!page_info(input, index, &info, error))
         return FALSE;
-    *width = info.width_pt;
-    *height = info.height_pt;
-    *has_text = info.has_text;
+    *facts = (dx_page_facts){ .width_pt = info.width_pt,
+                              .height_pt = info.height_pt,
+                              .has_text = info.has_text,
+                              .is_drawn = info.width_px == 0 && info.scan_dpi == 0 };
     return TRUE;
 }
 
@@ -230,10 +235,33 @@ static GArray *source_words(void *user, uint32_t index, GError **error)
     return words;
 }
 
+/* Pixels in which a page of a PDF is looked at: those of its scan, or half, a third, ..
+ * of them or twice, three times, .. as many, so that none is cut; else DRAWN_DPI. */
+static void pdf_size(const dp_page_info *info, const dp_render_limits *limits,
+                     uint32_t *width, uint32_t *height)
+{
+    double dpi = DRAWN_DPI, area = info->width_pt * info->height_pt / (72.0 * 72.0);
+    uint64_t most = limits->pixels_max > 0 ? limits->pixels_max : DP_PIXELS_MAX;
+    if (info->scan_dpi >= 2 * DRAWN_DPI)
+        dpi = info->scan_dpi / floor(info->scan_dpi / DRAWN_DPI);
+    else if (info->scan_dpi > 0)
+        dpi = info->scan_dpi * ceil(DRAWN_DPI / info->scan_dpi);
+    dpi = MIN(dpi, sqrt((double)MIN(most, DRAWN_PIXELS_MAX) / area));
+    dpi = MIN(dpi, DP_SIDE_MAX * 72.0 / MAX(info->width_pt, info->height_pt));
+    *width = (uint32_t)MAX(info->width_pt * dpi / 72 + 0.5, 1);
+    *height = (uint32_t)MAX(info->height_pt * dpi / 72 + 0.5, 1);
+}
+
 static gboolean source_picture(void *user, uint32_t index, uint32_t width,
                                uint32_t height, vl_image *image, GError **error)
 {
     dp_input *input = user;
+    dp_page_info info = { 0 };
+    if (width == 0 && dp_document_get_info(input->document)->kind == DP_FILE_PDF) {
+        if (!page_info(input, index, &info, error))
+            return FALSE;
+        pdf_size(&info, &input->limits, &width, &height);
+    }
     g_clear_pointer(&input->pixels, dp_pixels_free);
     wait_begin(&input->waits);
     input->pixels = dp_document_render(input->document, index, width, height, 1, error);
@@ -247,18 +275,6 @@ static gboolean source_picture(void *user, uint32_t index, uint32_t width,
                          .height = input->pixels->height,
                          .channels = input->pixels->channels,
                          .row_bytes = input->pixels->row_bytes };
-    return TRUE;
-}
-
-static gboolean source_picture_size(void *user, uint32_t index, uint32_t *width,
-                                    uint32_t *height, GError **error)
-{
-    dp_input *input = user;
-    dp_page_info info = { 0 };
-    if (!page_info(input, index, &info, error))
-        return FALSE;
-    *width = info.width_px;
-    *height = info.height_px;
     return TRUE;
 }
 
@@ -389,6 +405,7 @@ dp_input *dp_input_open_with(const char *path, const dp_render_opts *opts,
     input->path = g_strdup(path);
     input->name = is_stdin ? g_strdup("stdin") : g_path_get_basename(path);
     input->document = document;
+    input->limits = opts->limits;
     input->waits = waits != NULL ? *waits : none;
     input->source = (dx_source){
         .user = input,
@@ -396,7 +413,6 @@ dp_input *dp_input_open_with(const char *path, const dp_render_opts *opts,
         .page = source_page,
         .words = source_words,
         .picture = source_picture,
-        .picture_size = source_picture_size,
         .attachment_count = info->attachment_count,
         .attachment = source_attachment,
         .fields = info->field_count > 0 ? source_fields : NULL,

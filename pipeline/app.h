@@ -76,6 +76,7 @@ typedef struct dp_input {
     guint
         damaged_page; /* first page of whose picture a part could not be decoded; 0: none */
     dx_source source;
+    dp_render_limits limits;
     dp_input_waits waits;
 } dp_input;
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""A page that lies turned or askew is read nearly as well as upright, and the boxes of its
-words lie where the file shows them.
+"""A page that lies turned or askew is read nearly as well as upright, a page of a PDF as
+well as its text layer says, and the boxes of words lie where the file shows them.
 
     tests/test_turned.py        (uses $DOCVL, or build/pipeline/docvl)
 """
@@ -36,6 +36,23 @@ def read(picture, folder):
     return json.loads(done.stdout)["pages"][0]
 
 
+def read_pdf(path, *options):
+    done = subprocess.run([DOCVL, "read", "--boxes", *options, path], env=ENV, timeout=300,
+                          stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)["pages"][0]
+
+
+def once(words):
+    """The boxes of words of some length that occur once."""
+    texts = [w["text"] for w in words]
+    return {w["text"]: w["bbox"] for w in words
+            if texts.count(w["text"]) == 1 and len(w["text"]) > 3}
+
+
+def middle(box):
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
 def letters(result):
     return "".join(result["text"].split())
 
@@ -67,17 +84,12 @@ class Turned(unittest.TestCase):
 
     def check_boxes(self, result, quarters):
         """Words that occur once, upright and turned: the same place, turned."""
-        def once(words):
-            texts = [w["text"] for w in words]
-            return {w["text"]: w["bbox"] for w in words
-                    if texts.count(w["text"]) == 1 and len(w["text"]) > 3}
         before, after = once(self.upright["words"]), once(result["words"])
         shared = before.keys() & after.keys()
         self.assertGreater(len(shared), 10)
         near = 0
         for text in shared:
-            x, y = ((before[text][i] + before[text][i + 2]) / 2 for i in (0, 1))
-            u, v = ((after[text][i] + after[text][i + 2]) / 2 for i in (0, 1))
+            (x, y), (u, v) = middle(before[text]), middle(after[text])
             want = {1: (1 - y, x), 2: (1 - x, 1 - y), 3: (y, 1 - x)}[quarters]
             near += abs(u - want[0]) < 0.02 and abs(v - want[1]) < 0.02
         self.assertGreaterEqual(near, 0.9 * len(shared))
@@ -87,6 +99,33 @@ class Turned(unittest.TestCase):
             with self.subTest(degrees=degrees):
                 askew = self.page.rotate(degrees, Image.BICUBIC, fillcolor=255)
                 self.same(read(askew, self.folder.name), 0.9)
+
+    def test_drawn(self):
+        """A page of letters, drawn at the size of the tiles, against its text layer."""
+        path = ROOT / "samples" / "invoice-de.pdf"
+        layer, drawn = read_pdf(path), read_pdf(path, "--text", "never")
+        self.assertEqual((layer["source"], drawn["source"]), ("text", "vlm"))
+        before, after = once(layer["words"]), once(drawn["words"])
+        shared = before.keys() & after.keys()
+        self.assertGreaterEqual(len(shared), 0.9 * len(before))
+        near = sum(abs(u - v) < 0.005 for text in shared
+                   for u, v in zip(middle(before[text]), middle(after[text])))
+        self.assertGreaterEqual(near, 0.95 * 2 * len(shared))
+
+    def test_scans(self):
+        """A page that is one picture reads as the picture does, coarse or fine."""
+        for dpi in (90, 150, 640):
+            with self.subTest(dpi=dpi):
+                path = os.path.join(self.folder.name, "scan.pdf")
+                self.page.save(path, resolution=dpi, quality=95)
+                result = read_pdf(path)
+                self.same(result, 0.97)
+                before, after = once(self.upright["words"]), once(result["words"])
+                shared = before.keys() & after.keys()
+                self.assertGreater(len(shared), 10)
+                for text in shared:
+                    for u, v in zip(middle(before[text]), middle(after[text])):
+                        self.assertLess(abs(u - v), 0.01)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,13 @@ static vl_model *model;
 static dx_engine *engine;
 static const char *schemas[2];
 
-static gboolean give_page(void *user, uint32_t index, double *width, double *height,
-                          gboolean *has_text, GError **error)
+static gboolean give_page(void *user, uint32_t index, dx_page_facts *facts,
+                          GError **error)
 {
     const paper *p = user;
-    *width = PAGE_WIDTH;
-    *height = PAGE_HEIGHT;
-    *has_text = TRUE;
+    *facts = (dx_page_facts){ .width_pt = PAGE_WIDTH,
+                              .height_pt = PAGE_HEIGHT,
+                              .has_text = TRUE };
     if (p->is_broken)
         g_set_error(error, DX_ERROR, DX_SOURCE, "page %u: torn", index + 1);
     return !p->is_broken;

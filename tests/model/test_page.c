@@ -104,6 +104,41 @@ static void test_cancel(void)
     g_free(pixels);
 }
 
+typedef struct drawing {
+    uint8_t *pixels;
+    int calls;
+    bool is_refused;
+} drawing;
+
+static bool draw(void *user, uint32_t width, uint32_t height, vl_image *image)
+{
+    drawing *d = user;
+    d->calls++;
+    g_assert_cmpfloat(fabs(width / 300.0 - height / 400.0), <, 0.02);
+    g_free(d->pixels);
+    d->pixels = g_malloc(width * height);
+    *image = picture(d->pixels, width, height);
+    return !d->is_refused;
+}
+
+static void test_draw(void)
+{
+    uint8_t *pixels = g_malloc(300 * 400);
+    vl_image image = picture(pixels, 300, 400);
+    for (int is_refused = 0; is_refused < 2; is_refused++) {
+        vl_error err = { 0 };
+        drawing d = { .is_refused = is_refused != 0 };
+        vl_page_opts opts = { .draw = draw, .user = &d };
+        vl_text *text = vl_page_read(model, &image, &opts, &err);
+        g_assert_cmpint(err.code, ==, is_refused != 0 ? VL_CANCELLED : VL_OK);
+        g_assert_true((text == NULL) == (is_refused != 0));
+        g_assert_cmpint(d.calls, >=, 1);
+        vl_text_free(text);
+        g_free(d.pixels);
+    }
+    g_free(pixels);
+}
+
 int main(int argc, char **argv)
 {
     vl_error err = { 0 };
@@ -115,6 +150,7 @@ int main(int argc, char **argv)
     g_test_add_func("/page/sizes", test_sizes);
     g_test_add_func("/page/blank", test_blank);
     g_test_add_func("/page/cancel", test_cancel);
+    g_test_add_func("/page/draw", test_draw);
     int status = g_test_run();
     vl_model_unref(model);
     return status;
