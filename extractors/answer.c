@@ -10,6 +10,8 @@
 #include <math.h>
 #include <string.h>
 
+#define FREE_BYTES_MAX 200u /* of a value that is written freely */
+
 typedef struct choice {
     char *json; /* escaped, with the closing quote */
     char *text;
@@ -216,6 +218,22 @@ static gsize closed_length(const char *text, gsize n)
     return 0;
 }
 
+/* Does this stand in a JSON string that is short and not empty? */
+static gboolean is_short_text(const char *text, gsize n, gboolean is_whole)
+{
+    const char *end;
+    if (n > FREE_BYTES_MAX || (is_whole && n == 0))
+        return FALSE;
+    for (gsize i = 0; i < n; i++) {
+        if ((guchar)text[i] < 0x20)
+            return FALSE;
+        if (text[i] == '\\' && ++i < n && memchr("\"\\/nt", text[i], 5) == NULL)
+            return FALSE;
+    }
+    return g_utf8_validate_len(text, n, &end) ||
+           (!is_whole && g_utf8_get_char_validated(end, text + n - end) == (gunichar)-2);
+}
+
 /* Does `head` begin an answer to the slot?  Gives the candidates that fit; for null the
  * range is empty. */
 static gboolean fits(const machine *m, const char *head, gsize n, guint *lo, guint *hi)
@@ -226,12 +244,15 @@ static gboolean fits(const machine *m, const char *head, gsize n, guint *lo, gui
     if (!slot_of(m)->is_required && n > 2 &&
         is_prefix(head, MIN(n, null_bytes), null_text))
         return n <= null_bytes || is_end_prefix(m, head + null_bytes, n - null_bytes);
-    if (slot_of(m)->choices == NULL || !is_prefix(head, MIN(n, open_bytes), open_text))
+    if (!is_prefix(head, MIN(n, open_bytes), open_text))
         return is_prefix(head, n, null_text) && !slot_of(m)->is_required;
-    const GArray *all = slot_of(m)->choices->all;
     const char *want = head + MIN(n, open_bytes);
     gsize length = n - MIN(n, open_bytes), closed = closed_length(want, length);
     gsize used = closed > 0 ? closed : length;
+    if (slot_of(m)->choices == NULL)
+        return is_short_text(want, closed > 0 ? closed - 1 : length, closed > 0) &&
+               (closed == 0 || is_end_prefix(m, want + closed, length - closed));
+    const GArray *all = slot_of(m)->choices->all;
     *lo = bound(all, want, used, FALSE);
     *hi = bound(all, want, used, TRUE);
     if (*hi == *lo)
@@ -361,7 +382,11 @@ static void look_for_end(machine *m)
             continue;
         char *text = NULL;
         guint lo, hi;
-        if (!is_null && fits(m, head, used, &lo, &hi) && hi > lo)
+        if (!is_null && slot_of(m)->choices == NULL) {
+            json_t *string = json_loadb(head + 2, used - 2, JSON_DECODE_ANY, NULL);
+            text = g_strdup(json_string_value(string));
+            json_decref(string);
+        } else if (!is_null && fits(m, head, used, &lo, &hi) && hi > lo)
             text = g_strdup(g_array_index(slot_of(m)->choices->all, choice, lo).text);
         end_value(m, text, k == 1);
         return;

@@ -1,8 +1,8 @@
 /*
  * answer.h - a question's answer as a constraint on the decoder.
  *
- * The answer is compact JSON with fixed keys.  Every value is null or one of a list of
- * candidates: pieces of the page's text, so that a printed value can be neither misspelt
+ * The answer is compact JSON with fixed keys.  Every value is null or, with the copy mask,
+ * one of a list of candidates: pieces of the page's text, so that a printed value can be neither misspelt
  * nor invented.  Braces and keys are forced text and never sampled.  Every candidate has a
  * weight (how well it stands to a printed label of its field) that is added to the
  * logits of the tokens that lead to it.
@@ -31,7 +31,7 @@ const char *dx_choices_text(const dx_choices *choices, guint i, double *weight);
 
 typedef struct dx_slot {
     const char *key;
-    const dx_choices *choices; /* NULL: any short text */
+    const dx_choices *choices; /* NULL: no copy mask, any text of 1 to 200 bytes */
     gboolean is_required;      /* null is not allowed */
 } dx_slot;
 

@@ -85,6 +85,8 @@ json_t *dx_leaf_new(uint32_t page, gboolean is_read, const char *value, const ch
         json_pack("{s:s, s:s, s:s, s:f, s:i, s:[f, f, f, f]}", "value", value, "raw", raw,
                   "source", is_read ? "vlm" : "text", "confidence", confidence, "page",
                   (int)page, "bbox", box->x0, box->y0, box->x1, box->y1);
+    if (leaf != NULL && box->x1 <= box->x0) /* said, but not found on the page */
+        json_object_set_new(leaf, "bbox", json_null());
     return leaf != NULL ? leaf : dx_null_leaf();
 }
 
@@ -181,16 +183,31 @@ void dx_hear_clues(GArray *options, const dx_work *w, const dx_page *p, const dx
     }
 }
 
+gboolean dx_answer_place(const dx_work *w, const dx_page *p, const dx_choices *choices,
+                         const char *answer, dx_box *box)
+{
+    gsize start, end;
+    double weight;
+    *box = (dx_box){ 0 };
+    if (!dx_choices_find(choices, answer, &start, &end, &weight)) {
+        const char *text = p->layout->text, *at = strstr(text, answer);
+        if (!w->options->is_free)
+            return FALSE;
+        if (at == NULL)
+            return TRUE;
+        start = (gsize)(at - text);
+        end = start + strlen(answer);
+    }
+    dx_layout_box(p->layout, start, end, box);
+    return TRUE;
+}
+
 static void hear_answer(GArray *options, const dx_work *w, const dx_page *p,
                         const dx_leaf *l, const dx_verdicts *v)
 {
-    gsize start = 0, end = 0;
-    double weight;
-    if (v->answer == NULL ||
-        !dx_choices_find(v->choices, v->answer, &start, &end, &weight))
+    dx_box box;
+    if (v->answer == NULL || !dx_answer_place(w, p, v->choices, v->answer, &box))
         return;
-    dx_box box = { 0 };
-    dx_layout_box(p->layout, start, end, &box);
     option *o = NULL;
     for (guint i = 0; i < options->len && o == NULL;
          i++) /* a clue's print, answered as it stands */

@@ -126,6 +126,10 @@ typedef struct dx_verdicts {
 GArray *dx_options_new(void);
 void dx_hear(GArray *options, const dx_work *w, const dx_page *p, const dx_leaf *l,
              const dx_verdicts *v);
+/* Where an answer stands on the upright page: the best candidate of this text, without the
+ * copy mask any place of it, or an empty box.  FALSE: it is no candidate. */
+gboolean dx_answer_place(const dx_work *w, const dx_page *p, const dx_choices *choices,
+                         const char *answer, dx_box *box);
 void dx_hear_clues(GArray *options, const dx_work *w, const dx_page *p, const dx_leaf *l,
                    const GArray *clues);
 /* The leaf of the envelope, null when nothing speaks loudly enough.  *parts gets the

@@ -58,8 +58,9 @@ static gboolean ask(dx_work *w, dx_session *session, const dx_page *p,
         g_ptr_array_add(
             a->choices,
             dx_choices_of(w, p, l, g_ptr_array_index(marks->labels, i), clues));
-        slots[i] =
-            (dx_slot){ .key = l->ask, .choices = g_ptr_array_index(a->choices, i) };
+        slots[i].key = l->ask;
+        if (!w->options->is_free)
+            slots[i].choices = g_ptr_array_index(a->choices, i);
     }
     dx_form form = {
         .slots = slots, .slot_count = leaves->len, .list = list, .rows_max = ROWS_MAX
@@ -185,14 +186,11 @@ static const char *list_name(const char *path)
 static json_t *row_leaf(const dx_work *w, const dx_page *p, const dx_leaf *l,
                         const dx_choices *choices, const dx_answer_value *v)
 {
-    gsize start, end;
-    double weight;
     g_autofree char *value = NULL;
-    if (v->text == NULL || !dx_choices_find(choices, v->text, &start, &end, &weight))
+    dx_box box;
+    if (v->text == NULL || !dx_answer_place(w, p, choices, v->text, &box))
         return dx_null_leaf();
     gboolean reads = dx_leaf_value(w, l, v->text, &value);
-    dx_box box;
-    dx_layout_box(p->layout, start, end, &box);
     box = dx_page_box(p, &box);
     double confidence = sqrt(v->prob) *
                         (p->is_read ? dx_seen(p->layout, p->words, &box) : 1) *

@@ -450,6 +450,21 @@ gboolean dp_input_mark_damage(const dp_input *input, json_t *result)
     return TRUE;
 }
 
+/* A variable that is 0 or 1. */
+static gboolean read_switch(const char *name, gboolean otherwise, gboolean *is_on,
+                            GError **error)
+{
+    const char *text = g_getenv(name);
+    *is_on = otherwise;
+    if (text == NULL || *text == '\0')
+        return TRUE;
+    *is_on = strcmp(text, "1") == 0;
+    if (*is_on || strcmp(text, "0") == 0)
+        return TRUE;
+    g_set_error(error, DX_ERROR, DX_LIMIT, "%s %s: 0 or 1", name, text);
+    return FALSE;
+}
+
 gboolean dp_dx_options(const dp_app *app, dx_options *options, GError **error)
 {
     const char *text = app->text != NULL ? app->text : "auto";
@@ -463,8 +478,11 @@ gboolean dp_dx_options(const dp_app *app, dx_options *options, GError **error)
         g_set_error(error, DX_ERROR, DX_LIMIT, "--text %s: auto, always or never", text);
         return FALSE;
     }
-    options->is_vision_used = g_strcmp0(g_getenv("DOCVL_VISION"), "1") == 0;
-    options->is_free = g_strcmp0(g_getenv("DOCVL_COPY"), "0") == 0;
+    gboolean is_copied;
+    if (!read_switch("DOCVL_VISION", FALSE, &options->is_vision_used, error) ||
+        !read_switch("DOCVL_COPY", TRUE, &is_copied, error))
+        return FALSE;
+    options->is_free = !is_copied;
     options->cancellable = app->cancellable;
     return TRUE;
 }

@@ -187,7 +187,7 @@ class Environment(unittest.TestCase):
         section = text.partition("# ENVIRONMENT")[2].partition("# FILES")[0]
         names = {variable_of(c, o) for c in [None, *COMMANDS] for o in options_of(c)}
         for shown in re.findall(r"DOCVL_[A-Z_]+[A-Z]", section):
-            self.assertIn(shown, names | {"DOCVL_COMPUTE", "DOCVL_RENDER", "DOCVL_SCHEMAS",
+            self.assertIn(shown, names | {"DOCVL_COMPUTE", "DOCVL_COPY", "DOCVL_VISION", "DOCVL_RENDER", "DOCVL_SCHEMAS",
                                           "DOCVL_JOURNAL"})
 
 

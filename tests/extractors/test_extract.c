@@ -121,6 +121,25 @@ static void test_nothing(void)
     json_decref(result);
 }
 
+/* Without the copy mask values are written freely; a page that says little shows it. */
+static void test_free(void)
+{
+    static const char *const pages[] = { "Invoice no. A-17\n\nTotal 12.00 EUR", NULL };
+    for (int is_free = 0; is_free < 2; is_free++) {
+        g_autoptr(GError) error = NULL;
+        paper p = { pages, FALSE };
+        dx_options options = { .text = DX_TEXT_ALWAYS, .is_free = is_free != 0 };
+        json_t *result = extract(&p, 1, "invoice", &options, &error);
+        g_assert_no_error(error);
+        const json_t *fields = json_object_get(result, "fields");
+        g_assert_cmpstr(value(fields, "invoice_number"), ==, "A-17");
+        const json_t *box =
+            json_object_get(json_object_get(fields, "invoice_number"), "bbox");
+        g_assert_cmpuint(json_array_size(box), ==, 4);
+        json_decref(result);
+    }
+}
+
 static void test_failures(void)
 {
     g_autoptr(GError) error = NULL;
@@ -164,6 +183,7 @@ int main(int argc, char **argv)
     engine = dx_engine_new(model, NULL);
     g_test_add_func("/extract/invoice", test_invoice);
     g_test_add_func("/extract/nothing", test_nothing);
+    g_test_add_func("/extract/free", test_free);
     g_test_add_func("/extract/failures", test_failures);
     g_test_add_func("/extract/pages", test_pages);
     int status = g_test_run();
