@@ -37,13 +37,17 @@ typedef struct service {
     gint64 started_at, status_us, metrics_us;
 } service;
 
+#define SIGNAL_TRIES 5
+
 static int signal_pipe[2] = { -1, -1 };
 
 static void on_signal(int number)
 {
     int saved = errno;
     char byte = number == SIGHUP ? 'h' : 'u';
-    (void)!write(signal_pipe[1], &byte, 1); /* a full pipe holds one of these already */
+    for (int i = 0; i < SIGNAL_TRIES; i++) /* a full pipe holds one of these already */
+        if (write(signal_pipe[1], &byte, 1) == 1 || errno == EAGAIN)
+            break;
     errno = saved;
 }
 

@@ -90,6 +90,7 @@ static const struct {
 };
 
 #define SIGNAL_RETRY_US 100000
+#define SIGNAL_TRIES    5
 
 static volatile sig_atomic_t caught;
 static GCancellable *cancellable;
@@ -99,7 +100,9 @@ static void on_signal(int number)
 {
     int saved = errno;
     caught = number;
-    (void)!write(signal_pipe[1], "", 1); /* a full pipe has woken the thread already */
+    for (int i = 0; i < SIGNAL_TRIES; i++) /* unheard, a watcher would never end */
+        if (write(signal_pipe[1], "", 1) == 1)
+            break;
     errno = saved;
 }
 

@@ -302,7 +302,11 @@ class Watch:
                 is_done = self.is_done()
             if process.poll() is None:
                 process.terminate()
-            code = process.wait(SECONDS_MAX)
+            try:
+                code = process.wait(SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()  # shows as died of this signal
+                code = process.wait()
             err.seek(0)
             return code, is_done, err.read().decode("utf-8", "replace")
 
