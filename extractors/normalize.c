@@ -220,6 +220,24 @@ static void learn_order(dx_context *context, const char *text, gsize bytes)
         context->order = DX_ORDER_MONTH_DAY;
 }
 
+/* Of the countries whose dates begin with the month only the United States show on most of
+ * their papers: dollars with a sales tax, a telephone or an address as they stand there, and
+ * none of the taxes of other dollars. */
+static void learn_country(dx_context *context, const char *text, gsize bytes)
+{
+    static const char says[] =
+        "(?i)sales tax|\\bUSD\\b|(?<!\\d)\\(\\d{3}\\) ?\\d{3}-\\d{4}(?!\\d)|"
+        "\\b(?-i:[A-Z]{2}) \\d{5}(-\\d{4})?(?![\\d-])",
+                      denies[] = "\\b(GST|HST|PST|QST|TPS|TVQ|ABN|RUC|RFC|R\\$|"
+                                 "[ACHNS]\\$|AUD|CAD|HKD|MXN|NZD|SGD)(?![A-Za-z])";
+    g_autoptr(GRegex) yes = g_regex_new(says, 0, 0, NULL);
+    g_autoptr(GRegex) no = g_regex_new(denies, 0, 0, NULL);
+    if (g_strstr_len(text, (gssize)bytes, "$") != NULL &&
+        g_regex_match_full(yes, text, (gssize)bytes, 0, 0, NULL, NULL) &&
+        !g_regex_match_full(no, text, (gssize)bytes, 0, 0, NULL, NULL))
+        memcpy(context->country, "US", 3);
+}
+
 void dx_context_learn(dx_context *context, const char *text, gsize bytes)
 {
     if (bytes > DX_TEXT_BYTES_MAX || !g_utf8_validate(text, (gssize)bytes, NULL))
@@ -228,6 +246,8 @@ void dx_context_learn(dx_context *context, const char *text, gsize bytes)
         learn_decimal(context, text, bytes);
     if (context->order == DX_ORDER_UNKNOWN)
         learn_order(context, text, bytes);
+    if (context->country[0] == '\0')
+        learn_country(context, text, bytes);
     if (g_strstr_len(text, (gssize)bytes, "พ.ศ.") != NULL ||
         g_strstr_len(text, (gssize)bytes, "บาท") != NULL)
         context->is_buddhist = TRUE;

@@ -78,7 +78,8 @@ typedef struct dx_context {
     char language[3];     /* ISO 639-1, "" when not known */
 } dx_context;
 
-/* Learn decimal sign, date order and Thai cues from the text of a document.  Facts that
+/* Learn decimal sign, date order, the United States and Thai cues from the text of a
+ * document.  Facts that
  * `context` holds already stay; call it once per page, then freeze the context. */
 void dx_context_learn(dx_context *context, const char *text, gsize bytes);
 

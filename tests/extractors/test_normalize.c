@@ -353,6 +353,32 @@ static void test_learn(void)
     g_assert_cmpint(d.order, ==, DX_ORDER_MONTH_DAY);
 }
 
+/* Where 07/08/2026 is in July. */
+static void test_country(void)
+{
+    static const struct {
+        const char *text, *country;
+    } cases[] = {
+        { "Tel (555) 013-0147\n07/08/2026\nTOTAL $25.66", "US" },
+        { "Subtotal $23.70\nSales Tax 8.25% $1.96", "US" },
+        { "12 Elm St, Dover, DE 19901-2200\nTotal $4.00", "US" },
+        { "Tel (416) 555-0147\nHST 13% $1.96", "" },
+        { "Total A$12.00 (555) 013-0147", "" },
+        { "DE 12345 Total 12.00", "" },
+        { "(555) 013-0147 Total 12.00 EUR", "" },
+        { "Total $12.00", "" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        dx_context c = { 0 };
+        dx_context_learn(&c, cases[i].text, strlen(cases[i].text));
+        g_assert_cmpstr(c.country, ==, cases[i].country);
+    }
+    dx_context c = { .country = "US" };
+    g_autofree char *value = NULL;
+    g_assert_true(dx_normalize(DX_KIND_DATE, "07/08/2026", &c, &value, NULL));
+    g_assert_cmpstr(value, ==, "2026-07-08");
+}
+
 /* The lists are searched by halves: every member must be found. */
 static void test_codes(void)
 {
@@ -384,5 +410,6 @@ int main(int argc, char **argv)
     g_test_add_func("/normalize/candidates", test_candidates);
     g_test_add_func("/normalize/learn", test_learn);
     g_test_add_func("/normalize/codes", test_codes);
+    g_test_add_func("/normalize/country", test_country);
     return g_test_run();
 }
