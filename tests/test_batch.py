@@ -494,7 +494,7 @@ class Unattended(Case):
     def test_summary(self):
         self.draw("a.png", 1)
         done = self.batch(self.inputs, "--summary", "always")
-        self.assertRegex(done.err, r"1 document: 1 ok\n1 page in")
+        self.assertRegex(done.err, r"1 document: 1 ok\ndocvl: 1 page in")
         self.assertRegex(done.err, r"1 pages in [0-9.]+ s, [0-9.]+ pages/s")
         self.batch(self.inputs, "--force")
         done = self.docvl("batch", self.tmp / "none", "-o", self.out, "-s", self.easy,
