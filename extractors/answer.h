@@ -2,10 +2,10 @@
  * answer.h - a question's answer as a constraint on the decoder.
  *
  * The answer is compact JSON with fixed keys.  Every value is null or, with the copy mask,
- * one of a list of candidates: pieces of the page's text, so that a printed value can be neither misspelt
- * nor invented.  Braces and keys are forced text and never sampled.  Every candidate has a
- * weight (how well it stands to a printed label of its field) that is added to the
- * logits of the tokens that lead to it.
+ * one of a list of candidates: pieces of the page's text, so that a printed value can be
+ * neither misspelt nor invented.  Braces and keys are forced text and never sampled.  Every
+ * candidate has a weight (how well it stands to a printed label of its field) that is added
+ * to the logits of the tokens that lead to it.
  */
 #ifndef DX_ANSWER_H
 #define DX_ANSWER_H

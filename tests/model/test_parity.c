@@ -33,9 +33,14 @@ static void assert_close(const char *what, const float *x, size_t count)
 {
     const float *want = expect(what, count);
     float error = 0;
-    for (size_t i = 0; i < count; i++)
-        error = fmaxf(error, isfinite(x[i]) ? fabsf(x[i] - want[i]) : INFINITY);
-    g_test_message("%s: largest error %g", what, (double)error);
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        float off = isfinite(x[i]) ? fabsf(x[i] - want[i]) : INFINITY;
+        error = fmaxf(error, off);
+        sum += off;
+    }
+    g_test_message("%s: largest error %g, mean %g", what, (double)error,
+                   sum / (double)count);
     g_assert_cmpfloat(error, <=, FLOAT_ERROR_MAX);
 }
 
