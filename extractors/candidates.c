@@ -16,9 +16,10 @@
     "(?:€|£|[A-Z]{0,3}\\$|¥|₹|₺|₴|₽|₩|฿|₫|₪|₱|\\b[A-Z]{3}(?!\\p{L})|RMB?|Rp\\.?|SFr\\.?|Fr\\.|Frs\\.|zł|Kč|Ft|"    \
     "kr\\.?|lei|лв\\.?|Rs\\.?|R)"
 /* clang-format on */
-#define LEFT  "(?<![\\w.,/])"
-#define RIGHT "(?![\\w/]|[.,]\\d)"
-#define NAME  "[\\p{L}\\p{M}]{3,14}"
+#define LEFT    "(?<![\\w.,/])"
+#define RIGHT   "(?![\\w/]|[.,]\\d)"
+#define NO_RATE "(?![\\w/]|[.,]\\d| ?%)"
+#define NAME    "[\\p{L}\\p{M}]{3,14}"
 
 static const struct {
     dx_kind kind;
@@ -26,10 +27,10 @@ static const struct {
     const char *pattern;
 } finders[] = {
     /* clang-format off */
-    { DX_KIND_AMOUNT, 1.0, "(?<!\\w)" CUR " ?[-−]?" NUM RIGHT },
+    { DX_KIND_AMOUNT, 1.0, "(?<!\\w)" CUR " ?[-−]?" NUM NO_RATE },
     { DX_KIND_AMOUNT, 1.0, LEFT "[-−]?" NUM "(?:-|,-|,–|\\.–|\\.-)? ?" CUR "(?!\\w)" },
-    { DX_KIND_AMOUNT, 0.9, LEFT "[-−(]?" NUM "\\)?(?:-(?!\\d)| CR\\b|,-|\\.-|\\.–)?" RIGHT },
-    { DX_KIND_AMOUNT, 0.9, LEFT "[-−(]?" NUM_SOLID "\\)?" RIGHT },
+    { DX_KIND_AMOUNT, 0.9, LEFT "[-−(]?" NUM "\\)?(?:-(?!\\d)| CR\\b|,-|\\.-|\\.–)?" NO_RATE },
+    { DX_KIND_AMOUNT, 0.9, LEFT "[-−(]?" NUM_SOLID "\\)?" NO_RATE },
     { DX_KIND_AMOUNT, 0.8, "\\*+" NUM_SOLID "(?: ?[A-Z*])?(?!\\w)" },
     { DX_KIND_AMOUNT, 0.8, LEFT "\\d+[.,]\\d{2} ?[A-Z*](?!\\w)" },
     { DX_KIND_AMOUNT, 0.8, LEFT "\\d+€\\d{2}(?!\\d)" },

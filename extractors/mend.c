@@ -4,7 +4,9 @@
  * The choice of every value was made alone (decide.c).  Where a check says that the values
  * cannot all be right, the runners-up of its fields are tried together.  The combination
  * that gives up the least worth and lets the checks pass is taken, when it is near enough;
- * else nothing changes.  Every change is told in the result.
+ * else nothing changes.  Two things are left out instead: a date that only the decoder
+ * named, where it contradicts another, and rows that come out neither in themselves nor
+ * with a sum that is proved.  Every change is told in the result.
  */
 #include "extract.h"
 
@@ -174,6 +176,94 @@ static json_t *take(mending *m)
     return told;
 }
 
+/* ---- what only the failed check spoke of ------------------------------------------------ */
+
+/* Two values of one document that are no sum: dates, names. */
+static gboolean is_comparison(const json_t *check)
+{
+    int64_t amount;
+    const char *lhs = json_string_value(json_object_get(check, "lhs"));
+    const char *rhs = json_string_value(json_object_get(check, "rhs"));
+    return lhs != NULL && rhs != NULL && !dx_amount_parse(lhs, &amount);
+}
+
+/* A value that may be missing, that no label and no place on the page speaks for, and that
+ * a comparison with a better one speaks against: the decoder named some date. */
+static void drop_guesses(dx_work *w, const json_t *checks, json_t *told)
+{
+    for (guint i = 0; i < w->leaves->len && i < w->grounds->len; i++) {
+        const dx_leaf *l = &g_array_index(w->leaves, dx_leaf, i);
+        dx_grounds *g = &g_array_index(w->grounds, dx_grounds, i);
+        gboolean is_guess = g->worth > 0 && g->label == 0 && g->clue == 0;
+        gboolean is_doubted = FALSE;
+        gsize k;
+        json_t *check;
+        json_array_foreach((json_t *)checks, k, check)
+            is_doubted |= is_failed(check) && is_error(check) && is_comparison(check) &&
+                          dx_check_reads(check, l->path);
+        if (!is_guess || !is_doubted || l->is_required)
+            continue;
+        const json_t *leaf = dx_field_get(w->fields, l->path);
+        json_array_append_new(told, json_pack("{s:s, s:O, s:n}", "field", l->path, "from",
+                                              json_object_get(leaf, "value"), "to"));
+        *g = (dx_grounds){ 0 };
+        json_t *none = dx_null_leaf();
+        dx_put_parts(w, l, none, NULL);
+        dx_field_put(w->fields, l->path, none);
+    }
+}
+
+static gboolean is_of_list(const char *path, const char *list)
+{
+    gsize n = strlen(list);
+    return strncmp(path, list, n) == 0 && path[n] == '[';
+}
+
+/* How a failed check reads the rows of `list`: not at all, alone, or against single values
+ * that another check proves. */
+typedef enum row_check { ROWS_UNREAD, ROWS_ALONE, ROWS_AGAINST_PROVED } row_check;
+
+static row_check reads_rows(const json_t *checks, const json_t *check, const char *list)
+{
+    gboolean is_read = FALSE, is_alone = TRUE, is_proved = TRUE;
+    gsize i;
+    json_t *name;
+    json_array_foreach(json_object_get(check, "fields"), i, name) {
+        const char *path = json_string_value(name);
+        gboolean is_row = is_of_list(path, list);
+        is_read |= is_row;
+        is_alone &= is_row;
+        is_proved &= is_row || (dx_check_marks(checks, path) & DX_CHECK_PROVED) != 0;
+    }
+    return !is_read    ? ROWS_UNREAD
+           : is_alone  ? ROWS_ALONE
+           : is_proved ? ROWS_AGAINST_PROVED
+                       : ROWS_UNREAD;
+}
+
+/* Rows that do not come out in themselves, nor add up to a sum that does come out with the
+ * others of its kind: some other table was taken for the one asked for. */
+static void drop_rows(dx_work *w, const json_t *checks, json_t *told)
+{
+    for (guint i = 0; i < w->lists->len; i++) {
+        const dx_list_leaf *list = g_ptr_array_index(w->lists, i);
+        gboolean is_wrong[] = { FALSE, FALSE, FALSE };
+        gsize k;
+        json_t *check;
+        json_array_foreach((json_t *)checks, k, check)
+            if (is_failed(check) && is_error(check))
+                is_wrong[reads_rows(checks, check, list->path)] = TRUE;
+        json_t *rows = dx_field_get(w->fields, list->path);
+        if (!is_wrong[ROWS_ALONE] || !is_wrong[ROWS_AGAINST_PROVED] ||
+            json_array_size(rows) == 0)
+            continue;
+        json_array_append_new(told,
+                              json_pack("{s:s, s:I, s:i}", "field", list->path, "from",
+                                        (json_int_t)json_array_size(rows), "to", 0));
+        json_array_clear(rows);
+    }
+}
+
 json_t *dx_mend(dx_work *w, const json_t *checks)
 {
     mending m = { .w = w, .given_up = GIVEN_UP };
@@ -188,5 +278,11 @@ json_t *dx_mend(dx_work *w, const json_t *checks)
     }
     for (guint i = 0; i < m.field_count; i++)
         clear_field(&m.fields[i]);
+    if (told == NULL)
+        told = json_array();
+    drop_guesses(w, checks, told);
+    drop_rows(w, checks, told);
+    if (json_array_size(told) == 0)
+        g_clear_pointer(&told, json_decref);
     return told;
 }

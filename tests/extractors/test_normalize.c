@@ -333,6 +333,11 @@ static void test_candidates(void)
     static const char belgian[] = "BTW 0802 165 815";
     g_autoptr(GArray) belgians = dx_find_candidates(V, belgian, strlen(belgian), NULL);
     g_assert_cmpuint(belgians->len, >, 0);
+    static const char rate[] = "USt. 19,00% auf 804,35 €\tMwSt 7.00 %";
+    g_autoptr(GArray) no_rates = dx_find_candidates(A, rate, strlen(rate), NULL);
+    for (guint i = 0; i < no_rates->len; i++) /* a rate is no amount */
+        g_assert_cmpstr(g_array_index(no_rates, dx_candidate, i).value, ==, "804.35");
+    g_assert_cmpuint(no_rates->len, >, 0);
     g_autoptr(GArray) glued = dx_find_candidates(A, "ABC12.50", 8, NULL);
     g_assert_cmpuint(glued->len, ==, 0); /* no currency */
     g_autoptr(GArray) none = dx_find_candidates(A, "\xff 1.00", 6, NULL);

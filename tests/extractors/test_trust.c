@@ -96,6 +96,10 @@ static void test_marks(void)
         { "[{\"id\":\"B-1\",\"result\":\"fail\",\"lhs\":\"X\",\"rhs\":null,\"severity\":"
           "\"error\",\"fields\":[\"payment.accounts[0].iban\"]}]",
           "payment.accounts.0.ibans", 0 },
+        /* that the number is missing says nothing of the date */
+        { "[{\"id\":\"Q-1\",\"result\":\"fail\",\"lhs\":null,\"rhs\":null,\"severity\":"
+          "\"error\",\"fields\":[\"invoice_number\",\"issue_date\"]}]",
+          "issue_date", 0 },
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("case %zu: %s", i, cases[i].path);
