@@ -9,8 +9,8 @@ OUT      gets manifest.jsonl and the papers.  A line of the manifest is
 --count  papers, default 40.  --as both takes turns
 
 A text layer stands over the picture of the page, invisible, every word in its place.  A scan
-is a grey JPEG, spoiled in the ways of train.py's degrade(): blur, faint and heavy print, noise,
-uneven light, low resolution, compression.  The seeds of training begin at other numbers.
+is a grey JPEG of 100 to 300 dots an inch, spoiled in the ways of train.py's degrade(): blur,
+faint and heavy print, noise, uneven light, low resolution, compression.  The seeds of training begin at other numbers.
 Needs Pillow, NumPy and docgen/fonts (docgen/build_fonts.py).
 """
 import argparse
@@ -29,6 +29,8 @@ import docgen  # noqa: E402
 from docgen.blocks import pick_family  # noqa: E402
 
 SEED = 880_000  # far from those of training
+DRAWN = 124  # dots an inch that a drawn page stands for
+SCANNERS = (100, 124, 150, 150, 200, 200, 300)
 
 
 # ---- scans --------------------------------------------------------------------------------------
@@ -63,9 +65,11 @@ def spoil(picture, r):
 
 
 def write_scan(path, page, r):
-    picture = spoil(page.img, r)
+    dpi = r.choice(SCANNERS)
+    size = (page.w * dpi // DRAWN, page.h * dpi // DRAWN)
+    picture = spoil(page.img.resize(size, Image.LANCZOS), r)
     quality = r.choice([95, 90, 80, 70, 55, 40])
-    picture.save(path, "JPEG", quality=quality, dpi=(124, 124))
+    picture.save(path, "JPEG", quality=quality, dpi=(dpi, dpi))
 
 
 # ---- PDF ----------------------------------------------------------------------------------------
