@@ -25,29 +25,51 @@ static uint32_t turn(uint32_t x, unsigned bits)
     return x >> bits | x << (32 - bits);
 }
 
+/* The roles of the eight words move on by one with every round; eight rounds in a row, named
+ * in turn, bring each back to its place, and none is moved. */
+static inline void add_round(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e,
+                             uint32_t f, uint32_t g, uint32_t *h, uint32_t added)
+{
+    uint32_t one = turn(e, 6) ^ turn(e, 11) ^ turn(e, 25);
+    uint32_t choice = g ^ (e & (f ^ g));
+    uint32_t t = *h + one + choice + added;
+    uint32_t zero = turn(a, 2) ^ turn(a, 13) ^ turn(a, 22);
+    uint32_t major = (a & b) | (c & (a | b));
+    *d += t;
+    *h = t + zero + major;
+}
+
 static void add_block(uint32_t state[8], const uint8_t *p)
 {
-    uint32_t w[64], s[8];
+    uint32_t w[64];
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4],
+             f = state[5], g = state[6], h = state[7];
     for (unsigned i = 0; i < 16; i++, p += 4)
         w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
     for (unsigned i = 16; i < 64; i++) {
-        uint32_t a = w[i - 15], b = w[i - 2];
-        w[i] = w[i - 16] + (turn(a, 7) ^ turn(a, 18) ^ a >> 3) + w[i - 7] +
-               (turn(b, 17) ^ turn(b, 19) ^ b >> 10);
+        uint32_t x = w[i - 15], y = w[i - 2];
+        w[i] = w[i - 16] + (turn(x, 7) ^ turn(x, 18) ^ x >> 3) + w[i - 7] +
+               (turn(y, 17) ^ turn(y, 19) ^ y >> 10);
     }
-    memcpy(s, state, sizeof s);
-    for (unsigned i = 0; i < 64; i++) {
-        uint32_t one = turn(s[4], 6) ^ turn(s[4], 11) ^ turn(s[4], 25);
-        uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]);
-        uint32_t t = s[7] + one + choice + vl_sha256_constants[i] + w[i];
-        uint32_t zero = turn(s[0], 2) ^ turn(s[0], 13) ^ turn(s[0], 22);
-        uint32_t major = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
-        memmove(s + 1, s, 7 * sizeof *s);
-        s[4] += t;
-        s[0] = t + zero + major;
+    for (unsigned i = 0; i < 64; i += 8) {
+        const uint32_t *k = vl_sha256_constants + i;
+        add_round(a, b, c, &d, e, f, g, &h, k[0] + w[i]);
+        add_round(h, a, b, &c, d, e, f, &g, k[1] + w[i + 1]);
+        add_round(g, h, a, &b, c, d, e, &f, k[2] + w[i + 2]);
+        add_round(f, g, h, &a, b, c, d, &e, k[3] + w[i + 3]);
+        add_round(e, f, g, &h, a, b, c, &d, k[4] + w[i + 4]);
+        add_round(d, e, f, &g, h, a, b, &c, k[5] + w[i + 5]);
+        add_round(c, d, e, &f, g, h, a, &b, k[6] + w[i + 6]);
+        add_round(b, c, d, &e, f, g, h, &a, k[7] + w[i + 7]);
     }
-    for (unsigned i = 0; i < 8; i++)
-        state[i] += s[i];
+    state[0] += a;
+    state[1] += b;
+    state[2] += c;
+    state[3] += d;
+    state[4] += e;
+    state[5] += f;
+    state[6] += g;
+    state[7] += h;
 }
 
 void vl_sha256_blocks_scalar(uint32_t state[8], const uint8_t *p, size_t count)
