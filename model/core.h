@@ -181,13 +181,13 @@ bool vl_build(vl_model *model, vl_error *err);
 void vl_build_clear(vl_model *model);
 
 typedef struct vl_kvcache {
-    /* Per layer [room][heads * dim] each; with MLA keys hold [room][kv_rank + rope_dim],
-     * the normed compressed row and the rotated part, and there are no values. */
+    /* Per layer in blocks (vl_attention_pack()); with MLA keys hold [room][kv_rank +
+     * rope_dim], the normed compressed row and the rotated part, and there are no values. */
     float **keys, **values;
     float *states; /* [room][hidden], after the final norm */
     float *
         expanded; /* MLA: [room][heads * (key_dim - rope_dim + value_dim)], one layer's */
-    uint32_t room, used;
+    uint32_t room, used; /* room is in whole blocks */
 } vl_kvcache;
 
 /* What an expert layer needs for its rows; slots are rows ordered by expert. */

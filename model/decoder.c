@@ -2,9 +2,10 @@
  * decoder.c - the decoder's layers: plain multi-head attention (VL2 section 6.2) or the
  * latent one of mla.c, then a dense step or the experts of moe.c.
  *
- * Keys (rotated) and values of a layer lie as [row][heads][dim], so attention reads one
- * long stream.  The states after the final norm are kept for every position: going back
- * in the conversation then costs one product with the output matrix, not a new run.
+ * Keys (rotated) and values of a layer lie as attention reads them, so that no token waits
+ * for their rearrangement.  The states after the final norm are kept for every position:
+ * going back in the conversation then costs one product with the output matrix, not a new
+ * run.
  */
 #include "core.h"
 
@@ -15,6 +16,7 @@
 
 #define CACHE_ROWS_BLOCK 256
 
+/* [used][width] grows to [room][width]. */
 static bool rows_grow(float **rows, size_t width, uint32_t used, uint32_t room,
                       vl_error *err)
 {
@@ -37,7 +39,8 @@ static size_t key_floats(const vl_config *c)
 
 static size_t value_floats(const vl_config *c)
 {
-    return c->is_latent ? 0 : c->hidden;
+    return c->is_latent ? 0
+                        : vl_attention_value_block(c->heads, c->key_dim) / VL_KEYS_BLOCK;
 }
 
 static size_t expanded_floats(const vl_config *c)
@@ -70,11 +73,13 @@ bool vl_kvcache_grow(vl_kvcache *cache, const vl_config *c, uint32_t rows,
     room = room > rows ? room : rows;
     room = (room + CACHE_ROWS_BLOCK - 1) / CACHE_ROWS_BLOCK * CACHE_ROWS_BLOCK;
     room = room < rows_max ? room : rows_max;
+    room = (room + VL_KEYS_BLOCK - 1) / VL_KEYS_BLOCK * VL_KEYS_BLOCK;
+    uint32_t used = (cache->used + VL_KEYS_BLOCK - 1) / VL_KEYS_BLOCK * VL_KEYS_BLOCK;
     /* A failure half way leaves larger arrays behind the old `room`, which is harmless. */
     for (uint32_t i = 0; i < c->layers; i++)
-        if (!rows_grow(&cache->keys[i], key_floats(c), cache->used, room, err) ||
+        if (!rows_grow(&cache->keys[i], key_floats(c), used, room, err) ||
             (value_floats(c) > 0 &&
-             !rows_grow(&cache->values[i], value_floats(c), cache->used, room, err)))
+             !rows_grow(&cache->values[i], value_floats(c), used, room, err)))
             return false;
     /* What is expanded is only of use within a run: nothing to keep. */
     if (!rows_grow(&cache->states, c->hidden, cache->used, room, err) ||
@@ -156,26 +161,28 @@ static void run_attention(vl_model *m, uint32_t index, vl_kvcache *cache, vl_wor
     apply(m, layer->qkv, w->norm, rows, w->qkv, false);
     vl_rope_half(m->pool, w->qkv, rows, 3 * hidden, c->heads, dim, pos, m->rope);
     vl_rope_half(m->pool, w->qkv + hidden, rows, 3 * hidden, c->heads, dim, pos, m->rope);
-    for (uint32_t r = 0; r < rows; r++) {
-        const float *row = w->qkv + r * 3 * hidden;
-        memcpy(keys + (pos + r) * hidden, row + hidden, hidden * sizeof *row);
-        memcpy(values + (pos + r) * hidden, row + 2 * hidden, hidden * sizeof *row);
-    }
-    vl_attention(m->pool, &(vl_attention_args){ .q = w->qkv,
-                                                .k = keys,
-                                                .v = values,
-                                                .out = w->out,
-                                                .q_stride = 3 * hidden,
-                                                .k_stride = hidden,
-                                                .v_stride = hidden,
-                                                .out_stride = hidden,
-                                                .batches = 1,
-                                                .rows_q = rows,
-                                                .rows_k = pos + rows,
-                                                .heads = c->heads,
-                                                .dim = dim,
-                                                .scale = 1 / sqrtf((float)dim),
-                                                .is_causal = true });
+    vl_attention_args args = { .q = w->qkv,
+                               .k = w->qkv + hidden,
+                               .v = w->qkv + 2 * hidden,
+                               .out = w->out,
+                               .q_stride = 3 * hidden,
+                               .k_stride = 3 * hidden,
+                               .v_stride = 3 * hidden,
+                               .out_stride = hidden,
+                               .batches = 1,
+                               .rows_q = rows,
+                               .rows_k = pos + rows,
+                               .heads = c->heads,
+                               .dim = dim,
+                               .scale = 1 / sqrtf((float)dim),
+                               .is_causal = true,
+                               .is_packed = true };
+    vl_attention_pack(&args, keys, values, pos, rows);
+    args.k = keys;
+    args.v = values;
+    args.k_stride = vl_attention_key_block(c->heads, dim);
+    args.v_stride = vl_attention_value_block(c->heads, dim);
+    vl_attention(m->pool, &args);
 }
 
 static void run_layer(vl_model *m, uint32_t index, vl_kvcache *cache, vl_workspace *w,

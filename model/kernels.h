@@ -50,6 +50,9 @@ typedef struct vl_kernels {
     void (*silu_mul)(float *gate, const float *up, size_t n);
 
     float (*dot)(const float *a, const float *b, size_t n);
+    /* c[VL_PANEL] = dot(a[k], column of panel[k][VL_PANEL]), to the last bit where k is a
+     * multiple of 32. */
+    void (*dot_panel)(const float *a, const float *panel, size_t k, float *c);
     /* y += a * x */
     void (*axpy)(float *y, float a, const float *x, size_t n);
     /* y = a * x; y may be x. */

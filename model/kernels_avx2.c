@@ -188,6 +188,7 @@ const vl_kernels vl_kernels_avx2 = {
     .rmsnorm = rmsnorm,
     .silu_mul = silu_mul,
     .dot = dot,
+    .dot_panel = dot_panel,
     .axpy = axpy,
     .scale = scale,
     .max = max,

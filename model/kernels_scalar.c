@@ -125,6 +125,14 @@ static float dot(const float *a, const float *b, size_t n)
     return sum;
 }
 
+static void dot_panel(const float *a, const float *panel, size_t k, float *c)
+{
+    memset(c, 0, VL_PANEL * sizeof *c);
+    for (size_t i = 0; i < k; i++)
+        for (size_t n = 0; n < VL_PANEL; n++)
+            c[n] += a[i] * panel[i * VL_PANEL + n];
+}
+
 static void axpy(float *y, float a, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -166,6 +174,7 @@ const vl_kernels vl_kernels_scalar = {
     .rmsnorm = rmsnorm,
     .silu_mul = silu_mul,
     .dot = dot,
+    .dot_panel = dot_panel,
     .axpy = axpy,
     .scale = scale,
     .max = max,

@@ -152,6 +152,7 @@ const vl_kernels vl_kernels_vnni = {
     .rmsnorm = rmsnorm,
     .silu_mul = silu_mul,
     .dot = dot,
+    .dot_panel = dot_panel,
     .axpy = axpy,
     .scale = scale,
     .max = max,

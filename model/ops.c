@@ -163,8 +163,9 @@ void vl_softmax_row(float *x, size_t n)
 
 /* ---- attention ------------------------------------------------------------ */
 
-#define Q_CHUNK    192u /* query rows of a task: packing of a key block costs it 2 % */
+#define Q_CHUNK    256u /* query rows of a task, that share the packing of a key block */
 #define Q_TILE     48u  /* query rows whose scores are in work at once */
+#define ROWS_FEW   4u /* query rows that take keys one by one: packing would cost more */
 #define DIM_PANELS (VL_HEAD_DIM_MAX / VL_PANEL)
 
 typedef struct attention_scratch {
@@ -184,7 +185,15 @@ typedef struct attention_job {
     vl_pool *pool;
     size_t chunk, chunks; /* query rows of a task, tasks per head */
     size_t dim, dim_v;    /* whole width of a query, of a value */
+    bool is_few;          /* rows_q is below ROWS_FEW */
 } attention_job;
+
+_Static_assert(VL_KEYS_BLOCK == VL_PANEL, "a block of keys is a panel of the products");
+
+static size_t panels_of(size_t dim)
+{
+    return (dim + VL_PANEL - 1) / VL_PANEL;
+}
 
 /* One head of one problem. */
 typedef struct head {
@@ -198,6 +207,10 @@ static head head_at(const attention_job *j, size_t problem, size_t row)
     size_t batch = problem / a->heads, index = problem % a->heads;
     size_t key_stride = a->head_stride != 0 ? a->head_stride : a->dim;
     size_t value_stride = a->head_stride != 0 ? a->head_stride : j->dim_v;
+    if (a->is_packed) {
+        key_stride = (size_t)a->dim * VL_PANEL;
+        value_stride = panels_of(a->dim) * VL_PANEL * VL_PANEL;
+    }
     return (head){ .q = a->q + batch * a->batch_q + row * a->q_stride + index * j->dim,
                    .k = a->k + batch * a->batch_k + index * key_stride,
                    .v = a->v + batch * a->batch_v + index * value_stride,
@@ -212,16 +225,57 @@ static size_t visible(const vl_attention_args *a, size_t row)
     return a->is_causal ? (size_t)a->rows_k - a->rows_q + row + 1 : a->rows_k;
 }
 
-/* Columns [0, dim) of rows k as columns of s->key, from its row `at` on. */
-static void pack_columns(attention_scratch *s, size_t at, const float *k, size_t stride,
-                         size_t dim, size_t keys)
+typedef float four __attribute__((vector_size(16)));
+typedef int32_t four_index __attribute__((vector_size(16)));
+
+/* Four values each of four rows, turned: row d of `to` gets value d of each. */
+static void turn_four(float *to, const float *k, size_t stride)
 {
-    /* Sixteen keys at a time: their lines of the output stay in the cache. */
-    for (size_t i0 = 0; i0 < keys; i0 += 16) {
-        size_t i1 = i0 + 16 < keys ? i0 + 16 : keys;
+    four a, b, c, d;
+    memcpy(&a, k, sizeof a);
+    memcpy(&b, k + stride, sizeof b);
+    memcpy(&c, k + 2 * stride, sizeof c);
+    memcpy(&d, k + 3 * stride, sizeof d);
+    four ab_low = __builtin_shuffle(a, b, (four_index){ 0, 4, 1, 5 });
+    four ab_high = __builtin_shuffle(a, b, (four_index){ 2, 6, 3, 7 });
+    four cd_low = __builtin_shuffle(c, d, (four_index){ 0, 4, 1, 5 });
+    four cd_high = __builtin_shuffle(c, d, (four_index){ 2, 6, 3, 7 });
+    a = __builtin_shuffle(ab_low, cd_low, (four_index){ 0, 1, 4, 5 });
+    b = __builtin_shuffle(ab_low, cd_low, (four_index){ 2, 3, 6, 7 });
+    c = __builtin_shuffle(ab_high, cd_high, (four_index){ 0, 1, 4, 5 });
+    d = __builtin_shuffle(ab_high, cd_high, (four_index){ 2, 3, 6, 7 });
+    memcpy(to, &a, sizeof a);
+    memcpy(to + VL_PANEL, &b, sizeof b);
+    memcpy(to + 2 * VL_PANEL, &c, sizeof c);
+    memcpy(to + 3 * VL_PANEL, &d, sizeof d);
+}
+
+/* Columns [0, dim) of `keys` rows k as rows of `to`, [dim][VL_PANEL]. */
+static void pack_columns(float *to, const float *k, size_t stride, size_t dim,
+                         size_t keys)
+{
+    size_t keys_four = keys - keys % 4, dim_four = dim - dim % 4;
+    for (size_t i = 0; i < keys_four; i += 4) {
+        for (size_t d = 0; d < dim_four; d += 4)
+            turn_four(to + d * VL_PANEL + i, k + i * stride + d, stride);
+        for (size_t d = dim_four; d < dim; d++)
+            for (size_t n = i; n < i + 4; n++)
+                to[d * VL_PANEL + n] = k[n * stride + d];
+    }
+    for (size_t i = keys_four; i < keys; i++)
         for (size_t d = 0; d < dim; d++)
-            for (size_t i = i0; i < i1; i++)
-                s->key[(at + d) * VL_PANEL + i] = k[i * stride + d];
+            to[d * VL_PANEL + i] = k[i * stride + d];
+}
+
+/* Up to VL_PANEL values of a row, the others zero.  Both branches say it: a copy of a size
+ * known beforehand takes no call. */
+static void pack_value(float *to, const float *v, size_t cols)
+{
+    if (cols >= VL_PANEL) {
+        memcpy(to, v, VL_PANEL * sizeof *to);
+    } else {
+        memcpy(to, v, cols * sizeof *to);
+        memset(to + cols, 0, (VL_PANEL - cols) * sizeof *to);
     }
 }
 
@@ -234,19 +288,15 @@ static void pack_keys(const attention_job *j, const head *h, size_t key0, size_t
         memset(s->key, 0, j->dim * VL_PANEL * sizeof(float));
         memset(s->value, 0, sizeof s->value);
     }
-    pack_columns(s, 0, h->k + key0 * a->k_stride, a->k_stride, a->dim, keys);
+    pack_columns(s->key, h->k + key0 * a->k_stride, a->k_stride, a->dim, keys);
     if (a->dim_shared > 0)
-        pack_columns(s, a->dim, h->shared + key0 * a->k_shared_stride, a->k_shared_stride,
+        pack_columns(s->key + (size_t)a->dim * VL_PANEL,
+                     h->shared + key0 * a->k_shared_stride, a->k_shared_stride,
                      a->dim_shared, keys);
-    for (size_t p = 0; p * VL_PANEL < j->dim_v; p++) {
-        size_t cols = j->dim_v - p * VL_PANEL;
-        cols = cols < VL_PANEL ? cols : VL_PANEL;
-        for (size_t i = 0; i < keys; i++) {
-            float *to = s->value[p] + i * VL_PANEL;
-            memcpy(to, v + i * a->v_stride + p * VL_PANEL, cols * sizeof *to);
-            memset(to + cols, 0, (VL_PANEL - cols) * sizeof *to);
-        }
-    }
+    for (size_t p = 0; p * VL_PANEL < j->dim_v; p++)
+        for (size_t i = 0; i < keys; i++)
+            pack_value(s->value[p] + i * VL_PANEL, v + i * a->v_stride + p * VL_PANEL,
+                       j->dim_v - p * VL_PANEL);
 }
 
 /* Turn the scores of one row into weights and rescale what the row has so far. */
@@ -268,17 +318,38 @@ static void softmax_step(const vl_kernels *kernels, attention_scratch *s, size_t
     s->sum[r] += kernels->exp_sum(score, keys, s->max[r]);
 }
 
+/* A block of keys as the products read it. */
+typedef struct key_block {
+    const float *key;   /* [dim][VL_PANEL] */
+    const float *value; /* [panels][VL_PANEL][VL_PANEL] */
+    size_t key0, keys;
+} key_block;
+
+/* Scores of `rows` rows from r0 on.  Rows that are few sum as dot() does, so that a token has
+ * the same numbers with packed keys and without. */
+static void score_rows(const attention_job *j, attention_scratch *s, size_t r0,
+                       size_t rows, const key_block *b)
+{
+    const float *q = s->q + r0 * j->dim;
+    if (!j->is_few) {
+        j->kernels->gemm_f32(q, j->dim, rows, b->key, j->dim, s->score, false);
+        return;
+    }
+    for (size_t r = 0; r < rows; r++)
+        j->kernels->dot_panel(q + r * j->dim, b->key, j->dim, s->score + r * VL_PANEL);
+}
+
 static void attend_block(const attention_job *j, attention_scratch *s, size_t row0,
-                         size_t rows, size_t key0, size_t keys)
+                         size_t rows, const key_block *b)
 {
     const vl_attention_args *a = j->args;
     size_t panels = (j->dim_v + VL_PANEL - 1) / VL_PANEL;
+    size_t key0 = b->key0, keys = b->keys;
     for (size_t r0 = 0; r0 < rows; r0 += Q_TILE) {
         size_t n = rows - r0 < Q_TILE ? rows - r0 : Q_TILE;
         if (visible(a, row0 + r0 + n - 1) <= key0)
             continue;
-        j->kernels->gemm_f32(s->q + r0 * j->dim, j->dim, n, s->key, j->dim, s->score,
-                             false);
+        score_rows(j, s, r0, n, b);
         for (size_t r = 0; r < n; r++) {
             size_t seen = visible(a, row0 + r0 + r);
             size_t here = seen <= key0 ? 0 : seen - key0;
@@ -286,7 +357,8 @@ static void attend_block(const attention_job *j, attention_scratch *s, size_t ro
                          here < keys ? here : keys, panels);
         }
         for (size_t p = 0; p < panels; p++)
-            j->kernels->gemm_f32(s->score, VL_PANEL, n, s->value[p], keys,
+            j->kernels->gemm_f32(s->score, VL_PANEL, n,
+                                 b->value + p * VL_PANEL * VL_PANEL, keys,
                                  s->out[p] + r0 * VL_PANEL, true);
     }
 }
@@ -312,8 +384,14 @@ static void attention_task(void *arg, size_t i, uint32_t slot)
     size_t last = visible(a, row0 + rows - 1);
     for (size_t key0 = 0; key0 < last; key0 += VL_PANEL) {
         size_t keys = last - key0 < VL_PANEL ? last - key0 : VL_PANEL;
-        pack_keys(j, &h, key0, keys, s);
-        attend_block(j, s, row0, rows, key0, keys);
+        key_block b = { s->key, s->value[0], key0, keys };
+        if (a->is_packed) {
+            b.key = h.k + key0 / VL_PANEL * a->k_stride;
+            b.value = h.v + key0 / VL_PANEL * a->v_stride;
+        } else {
+            pack_keys(j, &h, key0, keys, s);
+        }
+        attend_block(j, s, row0, rows, &b);
     }
     for (size_t r = 0; r < rows; r++)
         for (size_t p = 0; p < panels; p++) {
@@ -371,11 +449,50 @@ void vl_attention(vl_pool *pool, const vl_attention_args *args)
     attention_job job = { .kernels = vl_kernels_get(), .args = args, .pool = pool };
     job.dim = args->dim + args->dim_shared;
     job.dim_v = args->dim_v != 0 ? args->dim_v : args->dim;
-    if (args->rows_q < 4) {
+    assert(!args->is_packed ||
+           (args->batches == 1 && args->dim_shared == 0 && args->dim_v == 0));
+    job.is_few = args->rows_q < ROWS_FEW;
+    if (job.is_few && !args->is_packed) {
         vl_pool_run(pool, problems * args->rows_q, attention_row_task, &job);
         return;
     }
     job.chunk = Q_CHUNK;
     job.chunks = (args->rows_q + job.chunk - 1) / job.chunk;
     vl_pool_run(pool, problems * job.chunks, attention_task, &job);
+}
+
+size_t vl_attention_key_block(uint32_t heads, uint32_t dim)
+{
+    return (size_t)heads * dim * VL_PANEL;
+}
+
+size_t vl_attention_value_block(uint32_t heads, uint32_t dim)
+{
+    return heads * panels_of(dim) * VL_PANEL * VL_PANEL;
+}
+
+void vl_attention_pack(const vl_attention_args *args, float *keys, float *values,
+                       uint32_t pos, uint32_t rows)
+{
+    uint32_t dim = args->dim;
+    size_t panels = panels_of(dim);
+    for (uint32_t done = 0; done < rows;) {
+        size_t block = (pos + done) / VL_PANEL, column = (pos + done) % VL_PANEL;
+        size_t n = VL_PANEL - column < rows - done ? VL_PANEL - column : rows - done;
+        const float *k = args->k + done * args->k_stride,
+                    *v = args->v + done * args->v_stride;
+        float *to_k = keys + block * vl_attention_key_block(args->heads, dim),
+              *to_v = values + block * vl_attention_value_block(args->heads, dim);
+        for (size_t h = 0; h < args->heads; h++) {
+            pack_columns(to_k + h * dim * VL_PANEL + column, k + h * dim, args->k_stride,
+                         dim, n);
+            for (size_t p = 0; p < panels; p++)
+                for (size_t i = 0; i < n; i++)
+                    pack_value(to_v +
+                                   ((h * panels + p) * VL_PANEL + column + i) * VL_PANEL,
+                               v + i * args->v_stride + h * dim + p * VL_PANEL,
+                               dim - p * VL_PANEL);
+        }
+        done += (uint32_t)n;
+    }
 }

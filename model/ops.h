@@ -99,7 +99,10 @@ void vl_softmax_row(float *x, size_t n);
  * Latent attention differs in three things, all zero otherwise: values have their own
  * width `dim_v`, heads of keys and values lie `head_stride` floats apart, and the last
  * `dim_shared` values of a query meet a part of the key that all heads have in common.
- * Queries are then [heads][dim + dim_shared]. */
+ * Queries are then [heads][dim + dim_shared].
+ *
+ * With `is_packed` keys and values lie as vl_attention_pack() puts them, and k_stride and
+ * v_stride are the floats of a block; the numbers are those without it. */
 typedef struct vl_attention_args {
     const float *q, *k, *v;
     float *out;
@@ -111,9 +114,23 @@ typedef struct vl_attention_args {
     const float *k_shared; /* [rows_k][dim_shared], the same in every batch */
     size_t k_shared_stride;
     float scale;
-    bool is_causal;
+    bool is_causal, is_packed;
 } vl_attention_args;
 void vl_attention(vl_pool *pool, const vl_attention_args *args);
+
+/* Keys and values that stay, laid out as attention reads them, in blocks of
+ * VL_KEYS_BLOCK positions:
+ *
+ *   keys    [blocks][heads][dim][VL_KEYS_BLOCK]
+ *   values  [blocks][heads][dim in panels of 64][VL_KEYS_BLOCK][64]
+ *
+ * Puts `rows` rows args->k, args->v (heads, dim and strides from there) at the positions
+ * from `pos` on, on the caller's thread. */
+#define VL_KEYS_BLOCK 64u
+void vl_attention_pack(const vl_attention_args *args, float *keys, float *values,
+                       uint32_t pos, uint32_t rows);
+size_t vl_attention_key_block(uint32_t heads, uint32_t dim); /* floats of a block */
+size_t vl_attention_value_block(uint32_t heads, uint32_t dim);
 
 /* Name of the kernel table in use, of the OpenBLAS core ("none" without). */
 const char *vl_kernels_name(void);

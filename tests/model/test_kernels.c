@@ -502,6 +502,72 @@ static void test_attention(void)
     vl_pool_free(pool);
 }
 
+/* Keys and values that were packed when they came, in pieces, give the numbers of those that
+ * lie in rows, for many query rows and for few: to the last bit where vectors work through
+ * whole heads. */
+static void test_packed_attention(void)
+{
+    static const struct {
+        uint32_t heads, dim, rows_q, rows_k, piece;
+    } cases[] = {
+        { 1, 1, 1, 1, 1 },       { 6, 64, 1, 333, 50 },   { 6, 64, 3, 128, 3 },
+        { 2, 64, 300, 300, 77 }, { 3, 40, 17, 130, 130 }, { 1, 128, 193, 193, 64 },
+        { 2, 36, 2, 70, 7 },     { 1, 200, 1, 65, 64 },   { 5, 64, 5, 64, 61 },
+        { 2, 6, 3, 67, 1 },
+    };
+    vl_pool *pool = new_pool(2);
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        uint32_t heads = cases[i].heads, dim = cases[i].dim, rk = cases[i].rows_k;
+        size_t width = (size_t)heads * dim, rq = cases[i].rows_q;
+        size_t blocks = (rk + VL_KEYS_BLOCK - 1) / VL_KEYS_BLOCK;
+        g_test_message("case %zu", i);
+        float *q = random_floats(rq * width, 3), *kv = random_floats(rk * 2 * width, 1);
+        float *out = g_new0(float, rq *width), *expect = g_new0(float, rq *width);
+        size_t key_floats = blocks * vl_attention_key_block(heads, dim);
+        size_t value_floats = blocks * vl_attention_value_block(heads, dim);
+        float *keys = g_new(float, key_floats), *values = g_new(float, value_floats);
+        memset(keys, 0xff, key_floats * sizeof *keys); /* what is not put there is NaN */
+        memset(values, 0xff, value_floats * sizeof *values);
+        vl_attention_args a = { .q = q,
+                                .k = kv,
+                                .v = kv + width,
+                                .out = expect,
+                                .q_stride = width,
+                                .k_stride = 2 * width,
+                                .v_stride = 2 * width,
+                                .out_stride = width,
+                                .batches = 1,
+                                .rows_q = (uint32_t)rq,
+                                .rows_k = rk,
+                                .heads = heads,
+                                .dim = dim,
+                                .scale = 1 / sqrtf((float)dim),
+                                .is_causal = true };
+        vl_attention(pool, &a);
+        vl_attention_args rows = a;
+        for (uint32_t at = 0; at < rk; at += cases[i].piece) {
+            rows.k = kv + at * 2 * width;
+            rows.v = rows.k + width;
+            vl_attention_pack(&rows, keys, values, at, MIN(cases[i].piece, rk - at));
+        }
+        a.k = keys;
+        a.v = values;
+        a.k_stride = vl_attention_key_block(heads, dim);
+        a.v_stride = vl_attention_value_block(heads, dim);
+        a.is_packed = true;
+        a.out = out;
+        vl_attention(pool, &a);
+        if (dim % 32 == 0 && vl_kernels_get() != &vl_kernels_scalar)
+            g_assert_cmpmem(out, rq * width * sizeof *out, expect,
+                            rq * width * sizeof *expect);
+        g_assert_cmpfloat(error_of(out, expect, rq * width), <, 2e-6);
+        float *all[] = { q, kv, out, expect, keys, values };
+        for (size_t n = 0; n < G_N_ELEMENTS(all); n++)
+            g_free(all[n]);
+    }
+    vl_pool_free(pool);
+}
+
 /* Latent attention: heads of keys and values side by side, values of another width, and
  * a part of the key that the heads share.  The plain form with that part copied to every
  * head gives what is expected. */
@@ -743,6 +809,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ops/linear-all", test_linear_all);
     g_test_add_func("/ops/linear-limits", test_linear_limits);
     g_test_add_func("/ops/attention", test_attention);
+    g_test_add_func("/ops/packed-attention", test_packed_attention);
     g_test_add_func("/ops/latent-attention", test_latent_attention);
     g_test_add_func("/ops/rope-pairs", test_rope_pairs);
     g_test_add_func("/ops/rows", test_ops);
