@@ -106,7 +106,7 @@ BATCH = {"cut": 192, "tile": 128, "one": 64, "rec2": 40, "rec3": 28, "page": 16,
 BATCH = {k: max(1, int(v * a.scale)) for k, v in BATCH.items()}
 STAGES = {"doc": {"tile": 56, "t1": 6, "t2": 10, "t3": 5, "rec2": 16, "page": 26},
           "read": {"cut": 1},          # the tower: dense reading of tiles cut from whole documents
-          "both": {"cut": 34, "t1": 15, "t2": 32, "t3": 15, "rec2": 2, "page": 2},
+          "both": {"cut": 42, "t1": 15, "t2": 28, "t3": 13, "rec2": 1, "page": 1},
           "text": {"t1": 30, "t2": 50, "t3": 20}}                           # page text alone: the decoder, for one's own documents
 def mix_now(): return STAGES[a.stage]
 DOCS = [k for k in docgen.KINDS if not str(k).startswith("receipt")]; RECS = [k for k in docgen.KINDS if str(k).startswith("receipt")]; TRADE = [k for k in docgen.KINDS if str(k).split(".")[0] in ("invoice", "order")]
@@ -140,7 +140,7 @@ def cuts(r):
     spots = [(tx, ty) for ty in range(-sy, max(1, h - 32), 480) for tx in range(-sx, max(1, w - 32), 480)]; r.shuffle(spots)
     for tx, ty in spots:
         here = ch[(ch[:, 0] >= tx - 6) & (ch[:, 0] < tx + 518) & (ch[:, 1] >= ty - 16) & (ch[:, 1] < ty + 528)]
-        if r.random() > .02 + len(here) / 320: continue
+        if r.random() > .03 + len(here) / 500: continue
         t = np.full((512, 512), 127, np.uint8); x0, y0, x1, y1 = max(0, tx), max(0, ty), min(w, tx + 512), min(h, ty + 512)
         t[y0 - ty: y1 - ty, x0 - tx: x1 - tx] = im[y0:y1, x0:x1]; out.append((t, labels(here, -tx, -ty, 512, 512)))
         if len(out) == 9: break

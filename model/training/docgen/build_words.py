@@ -17,10 +17,10 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-# language | package | file under usr/share/dict
-LISTS = [("en", "wamerican", "american-english"), ("de", "wngerman", "ngerman"), ("fr", "wfrench", "french"), ("es", "wspanish", "spanish"),
-         ("it", "witalian", "italian"), ("nl", "wdutch", "dutch"), ("pt", "wportuguese", "portuguese"), ("pl", "wpolish", "polish"),
-         ("sv", "wswedish", "swedish"), ("da", "wdanish", "danish"), ("nb", "wnorwegian", "bokmaal")]
+# language | package | file under usr/share, a plain list or the word list of a spelling checker ("word/flags")
+LISTS = [("en", "wamerican", "dict/american-english"), ("de", "wngerman", "dict/ngerman"), ("fr", "wfrench", "dict/french"), ("es", "wspanish", "dict/spanish"),
+         ("it", "witalian", "dict/italian"), ("nl", "wdutch", "dict/dutch"), ("pt", "wportuguese", "dict/portuguese"), ("pl", "wpolish", "dict/polish"),
+         ("cs", "hunspell-cs", "hunspell/cs_CZ.dic"), ("sv", "wswedish", "dict/swedish"), ("da", "wdanish", "dict/danish"), ("nb", "wnorwegian", "dict/bokmaal")]
 
 
 def words(path, known, number):
@@ -30,7 +30,7 @@ def words(path, known, number):
         text = raw.decode()
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
-    found = sorted({w for w in text.split() if 1 < len(w) < 17 and known.issuperset(w) and "'s" not in w})
+    found = sorted({w for w in (line.split("/")[0] for line in text.split()) if 1 < len(w) < 17 and known.issuperset(w) and "'s" not in w})
     chosen = random.Random(1).sample(found, min(number, len(found)))
     return sorted(chosen)
 
@@ -49,7 +49,7 @@ def main():
         for deb in folder.glob("*.deb"):
             subprocess.run(["dpkg-deb", "-x", deb, folder / "all"], check=True)
         for language, _, name in LISTS:
-            chosen = words(folder / "all/usr/share/dict" / name, set(CHARS), args.number)
+            chosen = words(folder / "all/usr/share" / name, set(CHARS), args.number)
             (args.out / f"{language}.txt").write_text("\n".join(chosen) + "\n", encoding="utf-8")
             print(language, len(chosen))
     finally:

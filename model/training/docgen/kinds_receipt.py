@@ -3,7 +3,7 @@ from . import content as C
 from .blocks import barcode, qr, logo_mark, scribble, stamp, pick_family, inline_pair
 from .canvas import Family, FAMILIES, Page, union
 
-POOL = ["MY"] * 48 + ["SG"] * 9 + ["US"] * 15 + ["GB"] * 9 + ["AU"] * 5 + ["DE"] * 9 + ["FR"] * 7 + ["ES"] * 5 + ["IT"] * 5 + ["NL"] * 5 + ["PT"] * 4 + ["CH"] * 3 + ["AT"] * 2 + ["BE"] * 2 + ["IE"] * 2
+POOL = ["MY"] * 48 + ["SG"] * 9 + ["US"] * 15 + ["GB"] * 9 + ["AU"] * 5 + ["DE"] * 9 + ["FR"] * 7 + ["ES"] * 5 + ["IT"] * 5 + ["NL"] * 5 + ["PT"] * 4 + ["CH"] * 3 + ["AT"] * 2 + ["BE"] * 2 + ["IE"] * 2 + ["PL"] * 9 + ["CZ"] * 8
 TILL = ["T3270", "T3270c", "LiberationMono", "NimbusMonoPS", "Cousine", "DejaVuSansMono", "OCRB", "OCRA", "FreeMono", "CourierPrime", "PTMono", "lmmono", "cursor", "NotoMono", "monofur", "agave", "Inconsolata", "Mplus50", "B612Mono", "LeagueMonoNarrow", "LeagueMonoCond", "Anonymous"]
 TILL += ["PcATI", "PcBIOS", "PcCompaq", "PcMDA", "PcVGA8", "PcVGA9", "GlassTTY", "DotGothic"] * 2 + ["PcSmall", "AerialMono", "TlwgTypewriter", "GNUTypewriter"]
 TILL = [name for name in TILL if name in FAMILIES["mono"]]
@@ -166,10 +166,10 @@ def header(t):
     if r.random() < .62: t.kv(r.choice(["TEL", "Tel", "TEL :", "Phone:", "Tel:", L.lab("phone")]) if L.lang == "en" else L.lab("phone", r.choice([":", ""])), L.phone(), "merchant_phone", mode)
     if r.random() < .15: t.kv(L.lab("fax", ":"), L.phone(), None, mode)
     if r.random() < .1: put(L.web())
-    if r.random() < (.75 if L.country in ("MY", "SG", "IT", "PT", "ES", "AU") else .4): t.kv(L.vat_label(), L.vat(), "merchant_tax_number", mode)
+    if r.random() < (.75 if L.country in ("MY", "SG", "IT", "PT", "ES", "AU", "PL", "CZ") else .4): t.kv(L.vat_label(), L.vat(), "merchant_tax_number", mode)
     t.gap()
-    if r.random() < (.55 if L.country in ("MY", "SG", "AU") else .1):
-        tt = r.choice(["TAX INVOICE", "Tax Invoice", "INVOICE", "SIMPLIFIED TAX INVOICE", "CASH BILL", "RECEIPT", "CASH RECEIPT", "OFFICIAL RECEIPT"]) if L.lang == "en" else L.t("t_invoice")
+    if r.random() < (.55 if L.country in ("MY", "SG", "AU", "PL", "CZ") else .1):
+        tt = L.t("t_receipt")
         t.centre(tt, "document_type", t.b if r.random() < .5 else None)
     t.name = name
 
@@ -225,7 +225,7 @@ def reference(t):
         rows.append(lambda: _date_row(t, lab("date_word") if r.random() < .6 else "", d, tm if has_t else ""))
     elif x < .6:
         rows.append(lambda: t.kv(lab("date_word"), d, "date", m))
-        if has_t: rows.append(lambda: t.kv(r.choice(["Time:", "TIME :", "Time"]) if L.lang == "en" else {"de": "Uhrzeit:", "fr": "Heure:", "es": "Hora:", "it": "Ora:", "nl": "Tijd:", "pt": "Hora:"}[L.lang], tm, "time", m))
+        if has_t: rows.append(lambda: t.kv(r.choice(["Time:", "TIME :", "Time"]) if L.lang == "en" else {"de": "Uhrzeit:", "fr": "Heure:", "es": "Hora:", "it": "Ora:", "nl": "Tijd:", "pt": "Hora:", "pl": "Godz.:", "cs": "Čas:"}[L.lang], tm, "time", m))
     else:
         def both():
             a = p.text(t.x, t.y, d, t.f, field="date")
@@ -380,7 +380,7 @@ def _tax_label(t, rate, incl):
     r, L = t.r, t.L
     lab = L.t("r_tax")
     if r.random() < .65: lab = r.choice([f"{lab} {L.percent(rate)}", f"{lab} @ {L.percent(rate)}", f"{lab} ({L.percent(rate)})", f"{L.percent(rate)} {lab}"])
-    if incl and r.random() < .5: lab = {"en": r.choice(["Incl. ", "Included ", "Inclusive "]), "de": "inkl. ", "fr": "dont ", "es": "incl. ", "it": "di cui ", "nl": "incl. ", "pt": "incl. "}[L.lang] + lab
+    if incl and r.random() < .5: lab = {"en": r.choice(["Incl. ", "Included ", "Inclusive "]), "de": "inkl. ", "fr": "dont ", "es": "incl. ", "it": "di cui ", "nl": "incl. ", "pt": "incl. ", "pl": "w tym ", "cs": "z toho "}[L.lang] + lab
     return lab
 
 

@@ -23,7 +23,7 @@ def random_text(r, w, h, maxchars):
     bg = r.choices([255, r.randint(200, 254), r.randint(10, 90)], [60, 34, 6])[0]
     p = Page(r, w, h, bg, "page.text")
     p.ink = _ink(r, bg)
-    mode = r.choices([_rows, _scatter, _paragraphs, _grid, _columns, _book, _heads], [19, 11, 11, 9, 6, 26, 28] if p.w < 700 else [9, 3, 9, 8, 16, 42, 18])[0]
+    mode = r.choices([_rows, _scatter, _paragraphs, _grid, _columns, _book, _heads, _twins], [18, 10, 11, 9, 6, 24, 26, 9] if p.w < 700 else [9, 3, 9, 8, 16, 40, 17, 4])[0]
     mode(p, maxchars)
     if r.random() < .2: _rules(p)
     return p
@@ -95,6 +95,29 @@ def _heads(p, left):
             y += f.size * lf
         if r.random() < .12: y += r.uniform(.2, 1.5) * f.size
         if r.random() < .04: p.hline(x, p.w - x, y + 1, p.ink, 1, r.choice([0, 2, 3])); y += 5
+
+
+def _twin(r, L):
+    """A word or number in which signs have changed places with those that small print makes look like them."""
+    x = r.random()
+    if x < .3: return C.number(round(10 ** r.uniform(0, 5), 2), r.randint(1, 6)) + r.choice(["", "", ".", ","])
+    if x < .4: return r.choice(["%s.%s", "%s,%s", "%s.%s.%s", "%s,%s,%s", "%s. %s", "%s, %s"]).replace("%s", C.digits(r, r.randint(1, 3))) + r.choice(["", ",", "."])
+    if x < .5: return "".join(r.choice(r.choice(C.TWINS)) for _ in range(r.randint(3, 8)))
+    w = L.word(); w = w.upper() if r.random() < .6 else w; part = r.choice([0, .2, .5])
+    return "".join(r.choice(C.TWIN[c]) if c in C.TWIN and r.random() < part else c for c in w) + r.choice(["", "", "", ".", ","])
+
+
+def _twins(p, left):
+    """Small print whose signs are easily taken for one another, mostly as printers with few dots set it."""
+    r = p.r; L = C.Local(r); y = r.uniform(3, 16); fam = None
+    while left > 0 and y < p.h - 14:
+        if fam is None or r.random() < .1:
+            x = r.random(); size = r.uniform(8.5, 13); lf = r.uniform(1.02, 1.5)
+            fam = pressed(r) if x < .5 else Family(r.choice(_TILL), r.choice([1, 1, .85, .75]), r.choice([0, r.randint(7, 22)])) if x < .8 else any_family(r)
+            f = fam(size, r.choice("rrrb")); left_x = r.uniform(3, 30)
+        for t in f.wrap(" ".join(_twin(r, L) for _ in range(r.randint(2, 12))), p.w - left_x - 6)[:1]:
+            left -= len(p.text(left_x, y, t, f).text)
+        y += size * lf
 
 
 def _rows(p, left):

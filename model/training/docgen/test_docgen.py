@@ -16,7 +16,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np  # noqa: E402
 import docgen  # noqa: E402
-from docgen import CHARS, KINDS, build_fonts, content  # noqa: E402
+from docgen import CHARS, KINDS, build_fonts, content, kinds_finance, kinds_loose, kinds_office, kinds_receipt, labels  # noqa: E402
 from docgen.canvas import FONTS  # noqa: E402
 
 # Class labels that users ask for by name; each must be drawn, and most of its pages must carry a title.
@@ -153,6 +153,67 @@ def test_iban():
         assert int("".join(str(int(c, 36)) for c in turned)) % 97 == 1, number
 
 
+def test_check_digits():
+    """Numbers of companies of which the last digit follows from the others; the first ones are real, given out by the states."""
+    weights = {10: (6, 5, 7, 2, 3, 4, 5, 6, 7), 8: (8, 7, 6, 5, 4, 3, 2)}
+
+    def right(number):
+        rest = sum(int(d) * w for d, w in zip(number, weights[len(number)])) % 11
+        return int(number[-1]) == (rest if len(number) == 10 else (11 - rest) % 10)
+    assert right("5260250995") and right("00006947") and not right("5260250996") and not right("00006946")
+    r = random.Random(0)
+    for _ in range(200):
+        assert right(content.nip(r)) and right(content.ico(r))
+        page = content.Local(r, "CZ")
+        assert right(re.sub(r"\s", "", page.taxno())) and re.fullmatch(r"CZ\d{8,10}", page.vat())
+        assert right(re.sub(r"[-\sPL]", "", content.Local(r, "PL").vat()))
+
+
+def keyed_by_language(module):
+    """The tables of a module that have an entry for English and one for German."""
+    return {name: table for name, table in vars(module).items() if isinstance(table, dict) and {"en", "de"} <= set(table)}
+
+
+def test_every_language():
+    """No table of words lacks a language, and no word or label has a letter that has no class."""
+    tables = {(m.__name__, name): t for m in (content, kinds_finance, kinds_loose, kinds_office) for name, t in keyed_by_language(m).items()}
+    assert len(tables) >= 11, sorted(tables)
+    tables.update({key: table for store in (labels.LABELS, kinds_loose.PHRASES) for key, table in store.items()})
+    for name, table in tables.items():
+        assert set(table) == set(content.LANGS), (name, set(content.LANGS) - set(table))
+    for lang in content.LANGS:
+        said = [s for table in tables.values() for s in (table[lang].values() if isinstance(table[lang], dict) else table[lang])]
+        assert set("".join(said + content.words_of(lang))) <= set(CHARS) | {" "}, lang
+        assert len(content.words_of(lang)) > 400, lang
+    assert {d["lang"] for d in content.COUNTRY.values()} == set(content.LANGS)
+    for table in (content.RATES, content.IBAN):
+        assert {"PL", "CZ"} <= set(table)
+
+
+def test_labelled_in_their_own_language(n=4):
+    """Papers of a Polish or Czech company have no English labels, unless they are meant to be in English."""
+    english = {t.lower().strip(".: ") for table in labels.LABELS.values() for t in table["en"] if " " in t}    # a name may be any one word
+    pools = content._POOL, kinds_receipt.POOL
+    kinds = [k for k in KINDS if k.split(".")[0] in ("invoice", "order", "logistics", "receipt", "payment")]
+    drawn = content.Local.t
+    try:
+        for country, lang in (("PL", "pl"), ("CZ", "cs")):
+            own = {t.lower().strip(".: ") for table in labels.LABELS.values() for t in table.get(lang, ())}
+            content._POOL = kinds_receipt.POOL = [country]
+            content.Local.t = lambda self, key: drawn(setattr(self, "english", False) or self, key)
+            for kind in kinds:
+                hits = 0
+                for i in range(n):
+                    page = docgen.make(random.Random(seed_of(kind, i)), kind)
+                    said = {label.lower().strip(".: ") for label, _, _ in page.pairs} | {q[4].lower().strip(".: ") for q in page.pieces}
+                    assert not said & (english - own), (kind, country, i, said & (english - own))
+                    hits += len(said & own)
+                assert hits, f"{kind}: no label in {lang}"
+    finally:
+        content._POOL, kinds_receipt.POOL = pools
+        content.Local.t = drawn
+
+
 def test_checks_bite():
     """The checks of this file see a shifted box, a value that is not printed, and an empty box."""
     def problems_after(change):
@@ -256,7 +317,7 @@ def main():
     parser.add_argument("pages", type=int, nargs="?", default=6, help="pages of each kind")
     parser.add_argument("--speed", action="store_true", help="also measure the pages a second")
     args = parser.parse_args()
-    tests = [test_fonts, test_iban, test_checks_bite, test_text, test_same, test_sizes, test_common_classes,
+    tests = [test_fonts, test_iban, test_check_digits, test_every_language, test_labelled_in_their_own_language, test_checks_bite, test_text, test_same, test_sizes, test_common_classes,
              lambda: test_pages(args.pages)]
     for test in tests:
         test()
