@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Draws papers with their truth, as PDF with a text layer or as scans, to measure docvl on.
 
-    trials.py OUT [--kinds KIND,KIND] [--count N] [--seed N] [--as text|scan|both]
+    trials.py OUT [--kinds KIND,KIND] [--countries CODE,CODE] [--count N] [--seed N] [--as text|scan|both]
 
 OUT      gets manifest.jsonl and the papers.  A line of the manifest is
          {"file", "kind", "as": "text" or "scan", "truth": {field: as printed}, "pairs": [[label, value]]}
 --kinds  kinds of docgen, used in turn; without them one of each
+--countries  only papers of these countries, e.g. PL,CZ
 --count  papers, default 40.  --as both takes turns
 
 A text layer stands over the picture of the page, invisible, every word in its place.  A scan
@@ -26,6 +27,7 @@ from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import docgen  # noqa: E402
+from docgen import content, kinds_receipt  # noqa: E402
 from docgen.blocks import pick_family  # noqa: E402
 
 SEED = 880_000  # far from those of training
@@ -158,6 +160,7 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--kinds", default="")
+    parser.add_argument("--countries", default="")
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--as", dest="form", choices=("text", "scan", "both"), default="both")
@@ -165,12 +168,18 @@ def options():
     unknown = [kind for kind in args.kinds.split(",") if kind and kind not in docgen.KINDS]
     if unknown:
         parser.error(f"no such kind: {', '.join(unknown)}")
+    unknown = [code for code in args.countries.split(",") if code and code not in content.COUNTRY]
+    if unknown:
+        parser.error(f"no such country: {', '.join(unknown)}")
     return args
 
 
 def main():
     args = options()
     args.out.mkdir(parents=True, exist_ok=True)
+    countries = [code for code in args.countries.split(",") if code]
+    if countries:
+        content._POOL = kinds_receipt.POOL = countries
     kinds = [kind for kind in args.kinds.split(",") if kind] or list(docgen.KINDS)
     with open(args.out / "manifest.jsonl", "w", encoding="utf-8") as manifest:
         for i in range(args.count):
