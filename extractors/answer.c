@@ -147,9 +147,11 @@ typedef struct machine {
     GString *typed;      /* of the sampled part */
     const char *ends[3]; /* what may follow the value, NULL-terminated */
     double bias;
-    double logprob; /* of the value so far */
-    GArray *values; /* of dx_answer_value */
-    float *raise;   /* [vocab] bias of the allowed tokens */
+    double logprob;      /* of the value so far */
+    GArray *values;      /* of dx_answer_value */
+    float *raise;        /* [vocab] bias of the allowed tokens */
+    int32_t *by_byte;    /* [vocab] tokens in the order of their first bytes */
+    uint32_t first[257]; /* of each byte in by_byte; [256] is their count */
     uint32_t vocab;
     gboolean is_sampled; /* the last step went through the sampler */
     GCancellable *cancellable;
@@ -293,20 +295,54 @@ static gboolean allow(machine *m, const char *head, gsize n, float *raise)
     return TRUE;
 }
 
-static vl_step allow_tokens(machine *m, uint32_t *mask)
+/* Tokens that have bytes, by their first one. */
+static void sort_tokens(machine *m)
+{
+    uint32_t count[256] = { 0 };
+    size_t length;
+    for (uint32_t id = 0; id < m->vocab; id++) {
+        const char *bytes = vl_token_bytes(m->model, (int32_t)id, &length);
+        if (length > 0)
+            count[(guchar)*bytes]++;
+    }
+    for (guint k = 0; k < 256; k++)
+        m->first[k + 1] = m->first[k] + count[k];
+    for (uint32_t id = m->vocab; id-- > 0;) {
+        const char *bytes = vl_token_bytes(m->model, (int32_t)id, &length);
+        if (length > 0) {
+            guint k = (guchar)*bytes;
+            m->by_byte[m->first[k] + --count[k]] = (int32_t)id;
+        }
+    }
+}
+
+static gboolean allow_bytes(machine *m, const char *bytes, gsize length, float *raise)
 {
     char room[600];
+    const char *head = joined(m, bytes, length, room, sizeof room);
+    return head != NULL && allow(m, head, m->typed->len + length, raise);
+}
+
+static vl_step allow_tokens(machine *m, uint32_t *mask)
+{
     memset(mask, 0, (m->vocab + 31) / 32 * sizeof *mask);
+    memset(m->raise, 0, m->vocab * sizeof *m->raise);
     gboolean is_any = FALSE;
-    for (uint32_t id = 0; id < m->vocab; id++) {
-        size_t length;
-        const char *bytes = vl_token_bytes(m->model, (int32_t)id, &length);
-        const char *head =
-            length > 0 ? joined(m, bytes, length, room, sizeof room) : NULL;
-        if (head == NULL || !allow(m, head, m->typed->len + length, &m->raise[id]))
+    for (guint k = 0; k < 256; k++) {
+        char byte = (char)k;
+        float unused;
+        /* What begins with a byte that cannot follow cannot follow. */
+        if (m->first[k] == m->first[k + 1] || !allow_bytes(m, &byte, 1, &unused))
             continue;
-        mask[id / 32] |= 1u << (id % 32);
-        is_any = TRUE;
+        for (uint32_t i = m->first[k]; i < m->first[k + 1]; i++) {
+            int32_t id = m->by_byte[i];
+            size_t length;
+            const char *bytes = vl_token_bytes(m->model, id, &length);
+            if (!allow_bytes(m, bytes, length, &m->raise[id]))
+                continue;
+            mask[id / 32] |= 1u << (id % 32);
+            is_any = TRUE;
+        }
     }
     return is_any ? VL_STEP_SAMPLE : VL_STEP_FAIL;
 }
@@ -427,6 +463,97 @@ static void on_bias(void *user, float *logits)
         logits[i] += m->raise[i];
 }
 
+/* ---- what is likely to follow ----------------------------------------------------
+ *
+ * The best placed candidate that fits, or null.  Most answers are what the labels say, and
+ * once the decoder has begun a candidate it writes it to its end.  A wrong guess costs a
+ * little time and changes nothing. */
+
+#define GUESS_WEIGHT 0.3 /* below, null is likelier where nothing has been written yet */
+
+typedef struct guess {
+    int32_t *ids;
+    bool *is_run_end;
+    gsize count, max;
+} guess;
+
+/* The best of the candidates [lo, hi), of equals the longest: it begins like the others. */
+static const choice *likeliest(const dx_choices *choices, guint lo, guint hi)
+{
+    const choice *best = NULL;
+    for (guint i = lo; i < hi; i++) {
+        const choice *c = &g_array_index(choices->all, choice, i);
+        if (best == NULL || c->weight > best->weight ||
+            (c->weight == best->weight && strlen(c->json) > strlen(best->json)))
+            best = c;
+    }
+    return best;
+}
+
+/* The whole of slot `slot` that begins with `typed`; FALSE when nothing is to be said. */
+static gboolean guess_value(const machine *m, guint slot, const char *typed, gsize n,
+                            GString *out)
+{
+    const dx_slot *s = &m->form->slots[slot];
+    gboolean is_null = n > 2 && typed[2] == 'n';
+    g_string_assign(out, "\":null");
+    if (s->choices == NULL || is_null)
+        return is_null;
+    guint lo = 0, hi = s->choices->all->len;
+    if (n > 3) {
+        lo = bound(s->choices->all, typed + 3, n - 3, FALSE);
+        hi = bound(s->choices->all, typed + 3, n - 3, TRUE);
+    }
+    const choice *best = likeliest(s->choices, lo, hi);
+    if (best == NULL || (n <= 2 && best->weight < GUESS_WEIGHT))
+        return n <= 2;
+    g_string_printf(out, "\":\"%s", best->json);
+    return TRUE;
+}
+
+static gboolean add_guess(const machine *m, guess *g, const char *text, gsize bytes,
+                          gboolean is_forced)
+{
+    gsize room = g->max - g->count;
+    int32_t ids[FREE_BYTES_MAX + 64];
+    gsize n = dx_tokenize(m->model, text, bytes, ids, G_N_ELEMENTS(ids));
+    gboolean is_whole = n <= MIN(room, G_N_ELEMENTS(ids));
+    n = MIN(n, MIN(room, G_N_ELEMENTS(ids)));
+    for (gsize i = 0; i < n; i++, g->count++) {
+        g->ids[g->count] = ids[i];
+        g->is_run_end[g->count] = !is_forced || (is_whole && i + 1 == n);
+    }
+    return is_whole;
+}
+
+/* The value at hand with what closes it, the next key, the next value ... */
+static size_t on_guess(void *user, int32_t *ids, bool *is_run_end, size_t max)
+{
+    const machine *m = user;
+    guess g = { ids, is_run_end, 0, max };
+    const dx_form *form = m->form;
+    g_autoptr(GString) text = g_string_new(NULL);
+    gsize typed = m->typed->len;
+    if (m->now != PHASE_VALUE)
+        return 0;
+    for (guint slot = m->slot; slot < form->slot_count; slot++, typed = 0) {
+        gboolean is_last = slot + 1 == form->slot_count;
+        if (!guess_value(m, slot, m->typed->str, typed, text) || typed > text->len ||
+            memcmp(text->str, m->typed->str, typed) != 0)
+            break;
+        if (!is_last)
+            g_string_append(text, ",\"");
+        if (!add_guess(m, &g, text->str + typed, text->len - typed, FALSE) || is_last ||
+            g.count == 0)
+            break;
+        g.is_run_end[g.count - 1] = false; /* the key comes before the next logits */
+        const char *key = form->slots[slot + 1].key;
+        if (!add_guess(m, &g, key, strlen(key), TRUE))
+            break;
+    }
+    return g.count;
+}
+
 static void clear_value(gpointer data)
 {
     g_free(((dx_answer_value *)data)->text);
@@ -445,13 +572,19 @@ gboolean dx_answer_run(const vl_model *model, dx_vocab *vocab, vl_context *conte
                   .bias = bias,
                   .vocab = size,
                   .raise = g_new0(float, size),
+                  .by_byte = g_new(int32_t, size),
                   .cancellable = cancellable,
                   .values = g_array_new(FALSE, TRUE, sizeof(dx_answer_value)) };
     g_array_set_clear_func(m.values, clear_value);
+    sort_tokens(&m);
     g_autofree char *opening =
         g_strconcat("{\"", form->list != NULL ? form->list : form->slots[0].key, NULL);
     force_text(&m, opening);
-    vl_constraint constraint = { &m, on_next, on_accept, on_bias };
+    vl_constraint constraint = { .user = &m,
+                                 .next = on_next,
+                                 .accept = on_accept,
+                                 .bias = on_bias,
+                                 .guess = on_guess };
     vl_generate_opts opts = { .tokens_max = tokens_max,
                               .constraint = &constraint,
                               .on_token = on_token,
@@ -462,6 +595,7 @@ gboolean dx_answer_run(const vl_model *model, dx_vocab *vocab, vl_context *conte
     g_string_free(m.forced, TRUE);
     g_string_free(m.typed, TRUE);
     g_free(m.raise);
+    g_free(m.by_byte);
     if (!is_ok || g_cancellable_is_cancelled(cancellable)) {
         g_array_unref(m.values);
         g_set_error(error, DX_ERROR, is_ok ? DX_CANCELLED : DX_MODEL, "%s",

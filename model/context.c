@@ -4,12 +4,20 @@
  * Tokens are only noted when they are added; they run through the decoder in one batch
  * when the next logits are asked for.  So forced tokens of a constraint cost one pass
  * together.  The cache is grown when positions are added, so running them cannot fail.
+ *
+ * Tokens that a constraint expects run ahead, together with those that wait: a run of many
+ * reads the weights and the cache once, as a run of one does.  Their rows lie behind
+ * cache.used until the same tokens are added; another token drops them.
  */
 #include "core.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "util.h"
+
+#define AHEAD_MAX                                                                        \
+    24 /* rows of a run with guesses: more of them cost more than they save */
 
 struct vl_context {
     vl_model *model;
@@ -18,6 +26,8 @@ struct vl_context {
     vl_workspace work;
     int32_t pending[VL_PREFILL_ROWS];
     uint32_t pending_count;
+    int32_t ahead[AHEAD_MAX]; /* tokens whose rows lie behind cache.used */
+    uint32_t ahead_count;
     float *logits;            /* [vocab] */
     uint32_t logits_position; /* that they stand behind; 0: none */
 };
@@ -72,7 +82,7 @@ uint32_t vl_context_room(const vl_context *context)
     return context->tokens_max - vl_context_position(context);
 }
 
-static void run_pending(vl_context *context)
+static void run_pending(vl_context *context, const bool *is_few)
 {
     size_t hidden = context->model->config.hidden;
     if (context->pending_count == 0)
@@ -81,8 +91,23 @@ static void run_pending(vl_context *context)
         vl_decoder_embed(context->model, context->pending[i],
                          context->work.x + i * hidden);
     vl_decoder_run(context->model, &context->cache, &context->work,
-                   context->pending_count);
+                   context->pending_count, is_few);
     context->pending_count = 0;
+}
+
+/* Is this token the first of those that ran ahead?  Then its row is taken. */
+static bool take_ahead(vl_context *context, int32_t id)
+{
+    bool is_taken = context->ahead_count > 0 && context->ahead[0] == id;
+    if (is_taken) {
+        context->cache.used++;
+        context->ahead_count--;
+        memmove(context->ahead, context->ahead + 1,
+                context->ahead_count * sizeof *context->ahead);
+    } else {
+        context->ahead_count = 0;
+    }
+    return is_taken;
 }
 
 static bool reserve(vl_context *context, size_t count, vl_error *err)
@@ -106,8 +131,10 @@ bool vl_context_add_tokens(vl_context *context, const int32_t *ids, size_t count
     if (!reserve(context, count, err))
         return false;
     for (size_t i = 0; i < count; i++) {
+        if (take_ahead(context, ids[i]))
+            continue;
         if (context->pending_count == VL_PREFILL_ROWS)
-            run_pending(context);
+            run_pending(context, NULL);
         context->pending[context->pending_count++] = ids[i];
     }
     return true;
@@ -122,13 +149,14 @@ bool vl_context_add_vision(vl_context *context, const vl_vision *vision, vl_erro
         return vl_fail(err, VL_INVALID, "the picture was seen for reading only") != NULL;
     if (!reserve(context, vision->token_count, err))
         return false;
-    run_pending(context);
+    context->ahead_count = 0;
+    run_pending(context, NULL);
     for (uint32_t at = 0; at < vision->token_count;) {
         uint32_t rows = vision->token_count - at;
         rows = rows < VL_PREFILL_ROWS ? rows : VL_PREFILL_ROWS;
         memcpy(context->work.x, vision->tokens + at * hidden,
                rows * hidden * sizeof *context->work.x);
-        vl_decoder_run(context->model, &context->cache, &context->work, rows);
+        vl_decoder_run(context->model, &context->cache, &context->work, rows, NULL);
         at += rows;
     }
     return true;
@@ -137,6 +165,7 @@ bool vl_context_add_vision(vl_context *context, const vl_vision *vision, vl_erro
 void vl_context_rewind(vl_context *context, uint32_t position)
 {
     assert(position <= vl_context_position(context));
+    context->ahead_count = 0;
     if (position >= context->cache.used) {
         context->pending_count = position - context->cache.used;
     } else {
@@ -146,10 +175,48 @@ void vl_context_rewind(vl_context *context, uint32_t position)
     context->logits_position = 0;
 }
 
+size_t vl_context_guess_max(const vl_context *context)
+{
+    const vl_config *c = &context->model->config;
+    uint32_t waiting = context->pending_count,
+             room = context->tokens_max - vl_context_position(context);
+    /* Latent attention expands larger runs, and experts differ from row to row. */
+    if (waiting == 0 || waiting >= AHEAD_MAX || c->is_latent || c->experts > 0)
+        return 0;
+    return room < AHEAD_MAX - waiting ? room : AHEAD_MAX - waiting;
+}
+
+void vl_context_guess(vl_context *context, const int32_t *ids, const bool *is_run_end,
+                      size_t count)
+{
+    bool is_few[AHEAD_MAX];
+    uint32_t waiting = context->pending_count;
+    vl_error none = { 0 };
+    assert(count <= vl_context_guess_max(context));
+    while (count > 0 && !is_run_end[count - 1]) /* a run that is not whole */
+        count--;
+    if (count == 0 || !reserve(context, count, &none))
+        return;
+    memcpy(context->pending + waiting, ids, count * sizeof *ids);
+    context->pending_count += (uint32_t)count;
+    for (size_t first = 0, end; first < context->pending_count; first = end) {
+        end = first == 0 ? waiting : first + 1;
+        while (first > 0 && end < context->pending_count &&
+               !is_run_end[end - 1 - waiting])
+            end++;
+        for (size_t i = first; i < end; i++)
+            is_few[i] = end - first < VL_ROWS_FEW;
+    }
+    run_pending(context, is_few);
+    context->cache.used -= (uint32_t)count;
+    memcpy(context->ahead, ids, count * sizeof *ids);
+    context->ahead_count = (uint32_t)count;
+}
+
 const float *vl_context_logits(vl_context *context)
 {
     const vl_model *m = context->model;
-    run_pending(context);
+    run_pending(context, NULL);
     uint32_t position = context->cache.used;
     if (position == 0)
         return NULL;

@@ -222,9 +222,10 @@ bool vl_kvcache_grow(vl_kvcache *cache, const vl_config *config, uint32_t rows,
 void vl_kvcache_clear(vl_kvcache *cache, const vl_config *config);
 bool vl_workspace_init(vl_workspace *work, const vl_config *config, vl_error *err);
 void vl_workspace_clear(vl_workspace *work);
-/* Run work->x [rows] through the layers behind cache->used; room must be there. */
-void vl_decoder_run(vl_model *model, vl_kvcache *cache, vl_workspace *work,
-                    uint32_t rows);
+/* Run work->x [rows] through the layers behind cache->used; room must be there.  `is_few`
+ * as in vl_attention_args, or NULL. */
+void vl_decoder_run(vl_model *model, vl_kvcache *cache, vl_workspace *work, uint32_t rows,
+                    const bool *is_few);
 void vl_decoder_embed(const vl_model *model, int32_t id, float *row);
 
 /* ---- expert layers (moe.c) ---- */
@@ -252,5 +253,12 @@ void vl_latent_run(vl_model *model, uint32_t layer, vl_kvcache *cache, vl_worksp
 
 vl_model *vl_context_model(const vl_context *context);
 uint32_t vl_context_room(const vl_context *context); /* positions still free */
+/* How many tokens vl_context_guess() would take now; 0 when no logits wait for a run. */
+size_t vl_context_guess_max(const vl_context *context);
+/* Run these tokens together with those that wait; when they are then added, nothing is left
+ * to do.  Others may be added as well.  is_run_end[i]: logits will be asked for behind token
+ * i.  Without memory nothing is run. */
+void vl_context_guess(vl_context *context, const int32_t *ids, const bool *is_run_end,
+                      size_t count);
 
 #endif

@@ -151,7 +151,7 @@ static void apply(vl_model *m, const vl_linear *linear, const float *x, size_t r
 }
 
 static void run_attention(vl_model *m, uint32_t index, vl_kvcache *cache, vl_workspace *w,
-                          uint32_t rows)
+                          uint32_t rows, const bool *is_few)
 {
     const vl_config *c = &m->config;
     const vl_decoder_layer *layer = &m->layers[index];
@@ -176,7 +176,8 @@ static void run_attention(vl_model *m, uint32_t index, vl_kvcache *cache, vl_wor
                                .dim = dim,
                                .scale = 1 / sqrtf((float)dim),
                                .is_causal = true,
-                               .is_packed = true };
+                               .is_packed = true,
+                               .is_few = is_few };
     vl_attention_pack(&args, keys, values, pos, rows);
     args.k = keys;
     args.v = values;
@@ -186,7 +187,7 @@ static void run_attention(vl_model *m, uint32_t index, vl_kvcache *cache, vl_wor
 }
 
 static void run_layer(vl_model *m, uint32_t index, vl_kvcache *cache, vl_workspace *w,
-                      uint32_t rows)
+                      uint32_t rows, const bool *is_few)
 {
     const vl_config *c = &m->config;
     const vl_decoder_layer *layer = &m->layers[index];
@@ -194,7 +195,7 @@ static void run_layer(vl_model *m, uint32_t index, vl_kvcache *cache, vl_workspa
     if (c->is_latent)
         vl_latent_run(m, index, cache, w, rows);
     else
-        run_attention(m, index, cache, w, rows);
+        run_attention(m, index, cache, w, rows, is_few);
     apply(m, layer->o, w->out, rows, w->x, true);
 
     vl_rmsnorm(m->pool, w->x, rows, c->hidden, layer->norm2, c->rms_eps, w->norm);
@@ -208,13 +209,14 @@ static void run_layer(vl_model *m, uint32_t index, vl_kvcache *cache, vl_workspa
     apply(m, layer->mlp.down, w->gate, rows, w->x, true);
 }
 
-void vl_decoder_run(vl_model *m, vl_kvcache *cache, vl_workspace *w, uint32_t rows)
+void vl_decoder_run(vl_model *m, vl_kvcache *cache, vl_workspace *w, uint32_t rows,
+                    const bool *is_few)
 {
     const vl_config *c = &m->config;
     assert(rows > 0 && rows <= VL_PREFILL_ROWS);
     assert(cache->used + rows <= cache->room);
     for (uint32_t i = 0; i < c->layers; i++)
-        run_layer(m, i, cache, w, rows);
+        run_layer(m, i, cache, w, rows, is_few);
     vl_rmsnorm(m->pool, w->x, rows, c->hidden, m->final_norm, c->rms_eps,
                cache->states + (size_t)cache->used * c->hidden);
     cache->used += rows;

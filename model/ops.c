@@ -165,7 +165,6 @@ void vl_softmax_row(float *x, size_t n)
 
 #define Q_CHUNK    256u /* query rows of a task, that share the packing of a key block */
 #define Q_TILE     48u  /* query rows whose scores are in work at once */
-#define ROWS_FEW   4u /* query rows that take keys one by one: packing would cost more */
 #define DIM_PANELS (VL_HEAD_DIM_MAX / VL_PANEL)
 
 typedef struct attention_scratch {
@@ -185,7 +184,7 @@ typedef struct attention_job {
     vl_pool *pool;
     size_t chunk, chunks; /* query rows of a task, tasks per head */
     size_t dim, dim_v;    /* whole width of a query, of a value */
-    bool is_few;          /* rows_q is below ROWS_FEW */
+    bool is_few;          /* rows_q is below VL_ROWS_FEW */
 } attention_job;
 
 _Static_assert(VL_KEYS_BLOCK == VL_PANEL, "a block of keys is a panel of the products");
@@ -325,18 +324,26 @@ typedef struct key_block {
     size_t key0, keys;
 } key_block;
 
-/* Scores of `rows` rows from r0 on.  Rows that are few sum as dot() does, so that a token has
- * the same numbers with packed keys and without. */
-static void score_rows(const attention_job *j, attention_scratch *s, size_t r0,
-                       size_t rows, const key_block *b)
+/* Scores of `rows` rows from row0 on, r0 of the chunk.  Rows that are few sum as dot() does,
+ * so that a token has the same numbers with packed keys and without. */
+static void score_rows(const attention_job *j, attention_scratch *s, size_t row0,
+                       size_t r0, size_t rows, const key_block *b)
 {
+    const bool *is_few = j->args->is_few;
     const float *q = s->q + r0 * j->dim;
-    if (!j->is_few) {
-        j->kernels->gemm_f32(q, j->dim, rows, b->key, j->dim, s->score, false);
-        return;
+    for (size_t r = 0; r < rows;) {
+        size_t end = r + 1;
+        if (is_few != NULL ? is_few[row0 + r] : j->is_few) {
+            j->kernels->dot_panel(q + r * j->dim, b->key, j->dim,
+                                  s->score + r * VL_PANEL);
+        } else {
+            while (end < rows && (is_few == NULL || !is_few[row0 + end]))
+                end++;
+            j->kernels->gemm_f32(q + r * j->dim, j->dim, end - r, b->key, j->dim,
+                                 s->score + r * VL_PANEL, false);
+        }
+        r = end;
     }
-    for (size_t r = 0; r < rows; r++)
-        j->kernels->dot_panel(q + r * j->dim, b->key, j->dim, s->score + r * VL_PANEL);
 }
 
 static void attend_block(const attention_job *j, attention_scratch *s, size_t row0,
@@ -349,7 +356,7 @@ static void attend_block(const attention_job *j, attention_scratch *s, size_t ro
         size_t n = rows - r0 < Q_TILE ? rows - r0 : Q_TILE;
         if (visible(a, row0 + r0 + n - 1) <= key0)
             continue;
-        score_rows(j, s, r0, n, b);
+        score_rows(j, s, row0 + r0, r0, n, b);
         for (size_t r = 0; r < n; r++) {
             size_t seen = visible(a, row0 + r0 + r);
             size_t here = seen <= key0 ? 0 : seen - key0;
@@ -449,9 +456,10 @@ void vl_attention(vl_pool *pool, const vl_attention_args *args)
     attention_job job = { .kernels = vl_kernels_get(), .args = args, .pool = pool };
     job.dim = args->dim + args->dim_shared;
     job.dim_v = args->dim_v != 0 ? args->dim_v : args->dim;
+    assert(args->is_few == NULL || args->is_packed);
     assert(!args->is_packed ||
            (args->batches == 1 && args->dim_shared == 0 && args->dim_v == 0));
-    job.is_few = args->rows_q < ROWS_FEW;
+    job.is_few = args->rows_q < VL_ROWS_FEW;
     if (job.is_few && !args->is_packed) {
         vl_pool_run(pool, problems * args->rows_q, attention_row_task, &job);
         return;

@@ -102,7 +102,12 @@ void vl_softmax_row(float *x, size_t n);
  * Queries are then [heads][dim + dim_shared].
  *
  * With `is_packed` keys and values lie as vl_attention_pack() puts them, and k_stride and
- * v_stride are the floats of a block; the numbers are those without it. */
+ * v_stride are the floats of a block; the numbers are those without it.
+ *
+ * Up to VL_ROWS_FEW - 1 query rows sum their scores in another order than more do.  Rows that
+ * run together with others, but must give the numbers of a run of their own, say with
+ * `is_few` which order that is; without it rows_q decides. */
+#define VL_ROWS_FEW 4u
 typedef struct vl_attention_args {
     const float *q, *k, *v;
     float *out;
@@ -115,6 +120,7 @@ typedef struct vl_attention_args {
     size_t k_shared_stride;
     float scale;
     bool is_causal, is_packed;
+    const bool *is_few; /* [rows_q], packed: the row comes in a run of few (see below) */
 } vl_attention_args;
 void vl_attention(vl_pool *pool, const vl_attention_args *args);
 

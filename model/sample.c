@@ -10,6 +10,7 @@
 
 #define TOKENS_DEFAULT 512
 #define FORCED_MAX     256
+#define GUESS_MAX      64
 
 typedef struct choice {
     float weight;
@@ -159,6 +160,21 @@ static bool constrain(run *r, bool *is_sampling, bool *is_over, vl_end *end,
     return true;
 }
 
+/* Let run together what waits and what the constraint expects behind it. */
+static void run_ahead(run *r)
+{
+    const vl_constraint *constraint = r->opts->constraint;
+    int32_t ids[GUESS_MAX];
+    bool is_run_end[GUESS_MAX];
+    size_t most = vl_context_guess_max(r->context);
+    most = most < GUESS_MAX ? most : GUESS_MAX;
+    if (constraint == NULL || constraint->guess == NULL || most == 0)
+        return;
+    size_t count = constraint->guess(constraint->user, ids, is_run_end, most);
+    assert(count <= most);
+    vl_context_guess(r->context, ids, is_run_end, count);
+}
+
 /* One round of the loop. */
 static bool step_once(run *r, bool *is_over, vl_end *end, vl_error *err)
 {
@@ -175,6 +191,7 @@ static bool step_once(run *r, bool *is_over, vl_end *end, vl_error *err)
         *end = VL_END_LENGTH;
         return true;
     }
+    run_ahead(r);
     const float *logits = vl_context_logits(r->context);
     memcpy(s->logits, logits, s->vocab * sizeof *logits);
     if (constraint != NULL && constraint->bias != NULL)

@@ -271,6 +271,11 @@ typedef struct vl_constraint {
     void (*accept)(void *user, int32_t token);
     /* Optional: add to the logits of allowed tokens before sampling; may be NULL. */
     void (*bias)(void *user, float *logits);
+    /* Optional: before a token is sampled, what is likely to follow: up to `max` tokens into
+     * ids, and into is_run_end whether logits will be asked for behind each (so it is sampled,
+     * or the last of forced ones).  Returns their count.  They run through the decoder
+     * together; the answer and its probabilities are the same without. */
+    size_t (*guess)(void *user, int32_t *ids, bool *is_run_end, size_t max);
 } vl_constraint;
 
 typedef struct vl_step_info {

@@ -265,6 +265,104 @@ static void test_constraint(void)
     vl_model_unref(model);
 }
 
+/* A constraint that samples two tokens and forces one to six, in turn, and guesses what a
+ * first pass answered: rightly, with mistakes, or with runs cut off. */
+typedef struct told {
+    int32_t ids[200];
+    float probs[200];
+    bool is_run_end[200]; /* logits were asked for behind it */
+    size_t count;
+} told;
+
+typedef struct teller {
+    const told *was;
+    told is;
+    uint32_t step, wrong, short_by; /* each wrong-th guess; tokens left off */
+    uint32_t guesses;
+    int32_t eos;
+} teller;
+
+static vl_step teller_next(void *user, uint32_t *mask, int32_t *forced, size_t forced_max,
+                           size_t *forced_count)
+{
+    teller *t = user;
+    if (t->step++ % 3 != 2) {
+        memset(mask, 0xff, (300 + 31) / 32 * sizeof *mask);
+        mask[t->eos / 32] &= ~(1u << (t->eos % 32));
+        if (t->is.count > 0)
+            t->is.is_run_end[t->is.count - 1] = true;
+        return VL_STEP_SAMPLE;
+    }
+    *forced_count = 1 + t->step / 3 % 6;
+    for (size_t i = 0; i < *forced_count; i++)
+        forced[i] = 20 + (int32_t)(t->step + i) % 100;
+    return VL_STEP_FORCED;
+}
+
+static bool teller_keep(void *user, const vl_step_info *step)
+{
+    teller *t = user;
+    t->is.ids[t->is.count] = step->token;
+    t->is.probs[t->is.count++] = step->prob;
+    return t->is.count < 150;
+}
+
+static size_t teller_guess(void *user, int32_t *ids, bool *is_run_end, size_t max)
+{
+    teller *t = user;
+    size_t at = t->is.count, n = 0;
+    t->guesses++;
+    g_assert_cmpuint(max, >, 0);
+    for (; n < max && at + n < t->was->count; n++) {
+        ids[n] = t->was->ids[at + n];
+        is_run_end[n] = t->was->is_run_end[at + n];
+        if (t->wrong > 0 && (at + n) % t->wrong == 0)
+            ids[n] = (ids[n] + 1) % 300;
+    }
+    return n > t->short_by ? n - t->short_by : 0;
+}
+
+/* Guesses, right or wrong, change neither tokens nor probabilities, not in the last bit. */
+static void test_guess(void)
+{
+    static const struct {
+        uint32_t wrong, short_by;
+    } cases[] = { { 0, 0 }, { 0, 3 }, { 2, 0 }, { 5, 0 }, { 7, 1 }, { 19, 0 }, { 1, 0 } };
+    for (int kind = 0; kind < 2; kind++) {
+        vl_model *model = open_model(kind == 0 ? VL_COMPUTE_FP32 : VL_COMPUTE_INT8);
+        teller first = { .eos = vl_token_special(model, VL_TOKEN_EOS) };
+        for (size_t i = 0; i <= G_N_ELEMENTS(cases); i++) {
+            vl_error err = { 0 };
+            vl_end end;
+            teller t = { .eos = first.eos, .was = &first.is };
+            vl_constraint constraint = { .user = i == 0 ? &first : &t,
+                                         .next = teller_next };
+            if (i > 0) {
+                t.wrong = cases[i - 1].wrong;
+                t.short_by = cases[i - 1].short_by;
+                constraint.guess = teller_guess;
+            }
+            vl_context *context = vl_context_new(model, NULL, &err);
+            add_text(context, model, "hello");
+            vl_generate_opts opts = { .tokens_max = 200,
+                                      .constraint = &constraint,
+                                      .on_token = teller_keep,
+                                      .user = constraint.user };
+            g_assert_true(vl_generate(context, &opts, &end, &err));
+            g_assert_cmpint(end, ==, VL_END_CANCELLED);
+            vl_context_free(context);
+            if (i == 0)
+                continue;
+            g_assert_cmpmem(t.is.ids, sizeof t.is.ids, first.is.ids, sizeof first.is.ids);
+            g_assert_cmpmem(t.is.probs, sizeof t.is.probs, first.is.probs,
+                            sizeof first.is.probs);
+            if (t.wrong == 0) /* a run takes up to 24 rows */
+                g_assert_cmpuint(t.guesses, <=, 12);
+        }
+        vl_model_unref(model);
+    }
+}
+
 static void test_limits(void)
 {
     vl_error err = { 0 };
@@ -300,6 +398,7 @@ int main(int argc, char **argv)
     g_test_add_func("/parity/int8", test_int8);
     g_test_add_func("/parity/characters", test_characters);
     g_test_add_func("/parity/constraint", test_constraint);
+    g_test_add_func("/parity/guess", test_guess);
     g_test_add_func("/parity/limits", test_limits);
     int status = g_test_run();
     vl_weights_free(expected);
