@@ -433,8 +433,9 @@ dx_role dx_read_role(const char *text)
 
 /* ---- places ---------------------------------------------------------------------------- */
 
-#define CITY "(?<city>\\p{Lu}[\\p{L}.'’/()]*(?:[ -]{1,3}[\\p{L}.'’/()]+){0,4})"
-#define REST "(?:[ ,]*[,/-] ?(?<rest>\\p{L}[\\p{L}. -]{1,30}))?[.,]?$"
+#define CAPITALS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define CITY     "(?<city>\\p{Lu}[\\p{L}.'’/()]*(?:[ -]{1,3}[\\p{L}.'’/()]+){0,4})"
+#define REST     "(?:[ ,]*[,/-] ?(?<rest>\\p{L}[\\p{L}. -]{1,30}))?[.,]?$"
 
 static const char *const places[] = {
     "^(?:(?<cc>[A-Z]{1,3})[ -]{1,3})?(?<pc>\\d{4} ?[A-Z]{2}),? " CITY REST,
@@ -442,7 +443,10 @@ static const char *const places[] = {
     "\\d{2}|\\d{2}-\\d{3}|\\d{4}-\\d{3}|\\d{4,6})(?:,? |,? ?[-–] )" CITY REST,
     "^(?<city>\\p{Lu}[\\p{L}.' -]{1,30}?),? (?<region>[A-Z]{2}),? "
     "(?<pc>\\d{5}(?:-\\d{4})?)(?:,? (?<rest>\\p{L}[\\p{L} .]{1,30}))?$",
-    "^(?:(?<cc>GB|UK|IE)[ -])?(?<pc>[A-Z]{1,2}\\d[A-Z\\d]? ?\\d[A-Z]{2}|[A-Z]\\d[\\dW] "
+    /* a misread figure of the British is mended in read_place() */
+    "^(?<cc>GB|UK)[ -](?<pc>[A-Z]{1,2}[IO][A-Z]? ?\\d[A-Z]{2}),? " CITY REST,
+    "^(?:(?<cc>GB|UK|IE)[ -])?(?<pc>[A-Z]{1,2}\\d[A-Z\\d]? "
+    "?\\d[A-Z]{2}|[A-Z]\\d[\\dW] "
     "?[A-Z\\d]{4}),? " CITY REST,
     "^(?:(?<cc>GB|UK|IE)[ -])?(?<city>\\p{Lu}[\\p{L}.' -]{1,30}?),? "
     "(?<pc>[A-Z]{1,2}\\d[A-Z\\d]? \\d[A-Z]{2}|[A-Z]\\d[\\dW] [A-Z\\d]{4})"
@@ -499,6 +503,18 @@ static gboolean is_city(const char *city)
            !dx_has_legal_form(city);
 }
 
+/* The first part of a British postcode has a figure behind its one or two letters: "SWIB
+ * 3BN" is SW1B 3BN. */
+static void mend_figure(char *postcode)
+{
+    gsize n = strcspn(postcode, " "), letters = strspn(postcode, CAPITALS);
+    if (n < 2 || n > 4 || letters < n || postcode[n] == '\0')
+        return;
+    char *c = postcode + 1 + (postcode[1] != 'I' && postcode[1] != 'O');
+    if (*c == 'I' || *c == 'O')
+        *c = *c == 'I' ? '1' : '0';
+}
+
 static gboolean read_place(GRegex *const *regex, const char *text, place *out)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(places); i++) {
@@ -512,6 +528,7 @@ static gboolean read_place(GRegex *const *regex, const char *text, place *out)
             place_clear(out);
             continue;
         }
+        mend_figure(out->postcode);
         g_autofree char *cc = named(match, "cc");
         g_autofree char *rest = named(match, "rest");
         if (cc != NULL)

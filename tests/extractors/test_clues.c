@@ -21,6 +21,8 @@ static void test_places(void)
           "Amsterdam", "" },
         { "british", "Hill Ltd.\n4 Mill Lane\nLS1 4DY Leeds", "4 Mill Lane", "LS1 4DY",
           "Leeds", "" },
+        { "british, a figure misread", "Hill Ltd.\n4 Mill Lane\nGB SWIB 3BN London",
+          "4 Mill Lane", "SW1B 3BN", "London", "GB" },
         { "american", "Hill Inc.\n4 Mill Lane\nDayton, OH 45402", "4 Mill Lane", "45402",
           "Dayton", "" },
         { "polish", "Lipa sp. z o.o.\nul. Polna 9\n30-059 Kraków", "ul. Polna 9",
@@ -119,7 +121,7 @@ static void test_no_places(void)
 {
     static const char *const pages[] = {
         "2024 September", "1000 Schrauben GmbH",           "Seite 1 von 2",
-        "12 Stück 4,00",  "Nagel\n91095 Kaffee     10,50", ""
+        "12 Stück 4,00",  "Nagel\n91095 Kaffee     10,50", "Nagel\nCOIL 3MM Stahl"
     };
     for (gsize i = 0; i < G_N_ELEMENTS(pages); i++) {
         g_test_message("page: %s", pages[i]);
