@@ -373,9 +373,26 @@ static int nearly(const char *word)
     return n > 6 && g_str_has_suffix(word, "clusive") && word[0] != 'e' ? W_WITH : 0;
 }
 
+/* "i.v.a." is "iva"; "p.iva" stays. */
+static void join_initials(char *text)
+{
+    char *to = text, before = '\0', last = '\0'; /* the two signs before this one */
+    for (const char *c = text; *c != '\0'; c++) {
+        gboolean is_single =
+            *c == '.' && g_ascii_isalpha(last) && !g_ascii_isalnum(before);
+        gboolean goes_on = before == '.' || (g_ascii_isalpha(c[1]) && c[2] == '.');
+        before = last;
+        last = *c;
+        if (!is_single || !goes_on)
+            *to++ = *c;
+    }
+    *to = '\0';
+}
+
 static int bits_of(const char *label)
 {
     g_autofree char *folded = dx_fold(label, strlen(label));
+    join_initials(folded);
     GString *t = g_string_new(" ");
     for (const char *c = folded; *c != '\0'; c++)
         g_string_append_c(t, strchr(":*|()[]=\t", *c) != NULL ? ' ' : *c);

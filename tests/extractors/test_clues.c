@@ -457,6 +457,7 @@ static void test_tax_lines(void)
         { "VAT 20 % on 553.50   110.70", "20 %", "553.50", "110.70" },
         { "zzgl. 19 % MwSt.   160.55", "19 %", NULL, "160.55" },
         { "VAT 20 % on 553.50   111.70", NULL, NULL, NULL }, /* the rate does not hold */
+        { "I.V.A. 23 %   98.19", "23 %", NULL, "98.19" },
         { "Discount 10 %   12.00", NULL, NULL, NULL },
         { "Total incl. VAT 20 %   664.20", NULL, NULL, NULL },
     };
