@@ -30,7 +30,8 @@ typedef struct option {
     gboolean is_read; /* off the picture */
     double seen;      /* how surely its print was read; 1 for a text layer */
     gboolean reads;
-    gboolean is_stated; /* a clue says that this print means this field */
+    gboolean is_stated;  /* a clue says that this print means this field */
+    gboolean is_checked; /* its check digits are right */
 } option;
 
 static void option_clear(gpointer data)
@@ -140,7 +141,8 @@ static option *option_for(GArray *options, const dx_work *w, const dx_leaf *l,
                  .reads = reads,
                  .page = p->number,
                  .is_read = p->is_read };
-    if (reads && dx_identifier_check(l->kind, text) == DX_VERDICT_PASS)
+    o.is_checked = reads && dx_identifier_check(l->kind, text) == DX_VERDICT_PASS;
+    if (o.is_checked)
         o.form = WORTH_FORM;
     if (reads && l->kind == DX_KIND_AMOUNT)
         o.form = has_cents(raw) ? WORTH_FORM : WORTH_BARE;
@@ -238,20 +240,28 @@ static gint by_worth(gconstpointer a, gconstpointer b)
     return x > y ? -1 : x < y;
 }
 
-/* What the confidence of option `index` is made from.  The options are sorted. */
+/* What the confidence of option `index` is made from. */
 static dx_grounds grounds_of(const GArray *options, guint index)
 {
     const option *o = &g_array_index(options, option, index);
-    const option *other = index > 0          ? &g_array_index(options, option, 0)
-                          : options->len > 1 ? o + 1
-                                             : NULL;
-    double worth = worth_of(o), next = other != NULL ? MAX(worth_of(other), 0) : 0;
+    double rival = 0, next = 0;
+    for (guint i = 0; i < options->len; i++) {
+        const option *other = &g_array_index(options, option, i);
+        if (i == index)
+            continue;
+        rival = MAX(rival, other->answer);
+        if (other->label + other->clue > 0)
+            next = MAX(next, worth_of(other) - other->answer);
+    }
+    double worth = worth_of(o);
     return (dx_grounds){ .worth = worth,
-                         .margin = CLAMP(worth - next, -DX_MARGIN_TOP, DX_MARGIN_TOP),
+                         .lead = worth - o->answer - next,
                          .seen = o->seen,
                          .label = o->label,
                          .clue = o->clue,
                          .answer = o->answer,
+                         .rival = rival,
+                         .is_checked = o->is_checked,
                          .is_read = o->is_read,
                          .is_stated = o->is_stated };
 }
@@ -274,6 +284,16 @@ json_t *dx_option_leaf(GArray *options, const dx_leaf *l, guint index,
                                dx_trust(grounds, l->kind, l->ask, 0));
     if (o->label == 0 && o->answer == 0 && !o->is_stated)
         json_object_set_new(leaf, "source", json_string("derived"));
+    return leaf;
+}
+
+json_t *dx_unanswered_leaf(GArray *options, const dx_leaf *l, dx_grounds *grounds)
+{
+    json_t *parts;
+    for (guint i = 0; i < options->len; i++)
+        g_array_index(options, option, i).answer = 0;
+    json_t *leaf = dx_option_leaf(options, l, 0, grounds, &parts);
+    json_decref(parts);
     return leaf;
 }
 

@@ -139,6 +139,8 @@ json_t *dx_decide(GArray *options, const dx_leaf *l, dx_grounds *grounds, json_t
  * none that is worth enough.  The first call is for 0. */
 json_t *dx_option_leaf(GArray *options, const dx_leaf *l, guint index,
                        dx_grounds *grounds, json_t **parts);
+/* The best without the model's answers, which are forgotten. */
+json_t *dx_unanswered_leaf(GArray *options, const dx_leaf *l, dx_grounds *grounds);
 /* Value of `raw` for a leaf; FALSE when it does not read as its kind. */
 gboolean dx_leaf_value(const dx_work *w, const dx_leaf *l, const char *raw, char **value);
 json_t *dx_leaf_new(uint32_t page, gboolean is_read, const char *value, const char *raw,

@@ -31,7 +31,28 @@ static void note_checks(json_t *leaf, const json_t *checks, const char *path)
     }
 }
 
-/* DOCVL_GROUNDS shows what a confidence was made from, for tests/bench/trust.py. */
+/* DOCVL_GROUNDS shows what a confidence was made from, for tests/bench/trust.py: "grounds",
+ * and under "unanswered" the value that would stand without the decoder, with its own. */
+static void show_grounds(dx_work *w, json_t *leaf, guint i, unsigned marks)
+{
+    const dx_leaf *l = &g_array_index(w->leaves, dx_leaf, i);
+    json_object_set_new(leaf, "grounds",
+                        dx_trust_table(&g_array_index(w->grounds, dx_grounds, i), l->kind,
+                                       l->ask, marks));
+    dx_grounds g;
+    json_t *other = dx_unanswered_leaf(g_ptr_array_index(w->heard, i), l, &g);
+    if (other == NULL)
+        return;
+    gboolean is_same =
+        json_equal(json_object_get(other, "value"), json_object_get(leaf, "value"));
+    json_object_set_new(
+        leaf, "unanswered",
+        json_pack("{s:O, s:O, s:o}", "value", json_object_get(other, "value"), "raw",
+                  json_object_get(other, "raw"), "grounds",
+                  dx_trust_table(&g, l->kind, l->ask, is_same ? marks : 0)));
+    json_decref(other);
+}
+
 static void weigh_field(dx_work *w, const json_t *checks, guint i, gboolean is_shown)
 {
     const dx_leaf *l = &g_array_index(w->leaves, dx_leaf, i);
@@ -44,7 +65,7 @@ static void weigh_field(dx_work *w, const json_t *checks, guint i, gboolean is_s
     json_object_set_new(leaf, "confidence", json_real(confidence));
     note_checks(leaf, checks, l->path);
     if (is_shown)
-        json_object_set_new(leaf, "grounds", dx_trust_table(g, l->kind, l->ask, marks));
+        show_grounds(w, leaf, i, marks);
     const char *dot = strrchr(l->path, '.');
     gboolean is_address = dot != NULL && strcmp(dot, ".raw") == 0;
     for (guint k = 0; is_address && k < w->derived->len; k++) {

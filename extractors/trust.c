@@ -1,5 +1,8 @@
 /*
- * trust.c - the probability that a value is right.
+ * trust.c - the probability that a value is right: that it is the right one of those on the
+ * page, a logistic function of the traits, times that its print was read right, a power of
+ * what the reader says itself.  What a sum or check digits prove was read right: misread
+ * figures do not come out.
  */
 #include "trust.h"
 
@@ -9,32 +12,38 @@
 /* What the function sees.  The order is that of trust.inc. */
 typedef enum trait {
     TRAIT_ONE,     /* 1 */
-    TRAIT_MARGIN,  /* up to DX_MARGIN_TOP */
+    TRAIT_LEAD,    /* between LEAD_LEAST and LEAD_MOST */
     TRAIT_LABEL,   /* worth of the label */
     TRAIT_ANSWER,  /* worth of the decoder's answer */
+    TRAIT_RIVAL,   /* worth of its answer, when that is another value */
     TRAIT_ALONE,   /* the decoder's answer is all there is */
     TRAIT_DERIVED, /* no print says it */
-    TRAIT_READ,    /* off the picture */
-    TRAIT_UNSEEN,  /* -log of how surely its print was read, up to UNSEEN_MAX */
+    TRAIT_UNSEEN,  /* -log of how surely its print was read, up to UNSEEN_MAX: a factor */
     TRAIT_PROVED,
     TRAIT_FAILED,
-    TRAIT_AMOUNT, /* kinds; numbers without a form of their own, currencies: none of them */
+    TRAIT_CHECKED, /* its check digits are right */
+    TRAIT_AMOUNT,  /* kinds; currencies, countries and kinds of paper: none of them */
     TRAIT_DATE,
-    TRAIT_CODE, /* with a form of its own: IBAN, tax number, telephone */
+    TRAIT_NUMBER, /* of a paper, a customer, an order */
+    TRAIT_CODE,   /* IBAN, tax number, telephone */
     TRAIT_TEXT,
     TRAIT_ADDRESS,
     TRAIT_COUNT
 } trait;
 
 static const char *const names[TRAIT_COUNT] = {
-    "one",    "margin", "label",  "answer", "alone", "derived", "read",    "unseen",
-    "proved", "failed", "amount", "date",   "code",  "text",    "address",
+    "one",     "lead",   "label",  "answer", "rival",   "alone",
+    "derived", "unseen", "proved", "failed", "checked", "amount",
+    "date",    "number", "code",   "text",   "address",
 };
 
-static const double weights[TRAIT_COUNT] = {
+static const double weights[2][TRAIT_COUNT] = {
+/* of a text layer, off the picture */
 #include "trust.inc"
 };
 
+#define LEAD_LEAST -2.0
+#define LEAD_MOST  6.0
 #define UNSEEN_MAX 3.0
 
 static trait kind_trait(dx_kind kind, const char *ask)
@@ -64,8 +73,9 @@ static trait kind_trait(dx_kind kind, const char *ask)
     case DX_KIND_CURRENCY:
     case DX_KIND_COUNTRY:
     case DX_KIND_LANGUAGE:
-    case DX_KIND_ID:
         return TRAIT_ONE;
+    case DX_KIND_ID:
+        return g_str_has_suffix(ask, "tax_number") ? TRAIT_CODE : TRAIT_NUMBER;
     default:
         return strcmp(ask, "document_type") == 0  ? TRAIT_ONE
                : g_str_has_suffix(ask, "address") ? TRAIT_ADDRESS
@@ -76,16 +86,19 @@ static trait kind_trait(dx_kind kind, const char *ask)
 static void traits_of(const dx_grounds *g, dx_kind kind, const char *ask, unsigned marks,
                       double x[TRAIT_COUNT])
 {
+    gboolean is_proved = (marks & DX_CHECK_PROVED) != 0;
     memset(x, 0, TRAIT_COUNT * sizeof(*x));
-    x[TRAIT_MARGIN] = CLAMP(g->margin, 0, DX_MARGIN_TOP);
+    x[TRAIT_LEAD] = CLAMP(g->lead, LEAD_LEAST, LEAD_MOST);
     x[TRAIT_LABEL] = g->label;
     x[TRAIT_ANSWER] = g->answer;
+    x[TRAIT_RIVAL] = g->rival;
     x[TRAIT_ALONE] = g->label == 0 && g->clue == 0;
     x[TRAIT_DERIVED] = !g->is_stated && g->label == 0 && g->answer == 0;
-    x[TRAIT_READ] = g->is_read;
-    x[TRAIT_UNSEEN] = g->seen < 1 ? MIN(-log(MAX(g->seen, 1e-9)), UNSEEN_MAX) : 0;
-    x[TRAIT_PROVED] = (marks & DX_CHECK_PROVED) != 0;
+    if (g->seen < 1 && !is_proved && !g->is_checked)
+        x[TRAIT_UNSEEN] = MIN(-log(MAX(g->seen, 1e-9)), UNSEEN_MAX);
+    x[TRAIT_PROVED] = is_proved;
     x[TRAIT_FAILED] = (marks & DX_CHECK_FAILED) != 0;
+    x[TRAIT_CHECKED] = g->is_checked;
     x[kind_trait(kind, ask)] = 1;
     x[TRAIT_ONE] = 1;
 }
@@ -93,10 +106,12 @@ static void traits_of(const dx_grounds *g, dx_kind kind, const char *ask, unsign
 double dx_trust(const dx_grounds *grounds, dx_kind kind, const char *ask, unsigned marks)
 {
     double x[TRAIT_COUNT], sum = 0;
+    const double *w = weights[grounds->is_read != FALSE];
     traits_of(grounds, kind, ask, marks, x);
     for (int i = 0; i < TRAIT_COUNT; i++)
-        sum += weights[i] * x[i];
-    return CLAMP(1 / (1 + exp(-sum)), 0.01, 0.99);
+        sum += i != TRAIT_UNSEEN ? w[i] * x[i] : 0;
+    double seen = exp(-w[TRAIT_UNSEEN] * x[TRAIT_UNSEEN]);
+    return CLAMP(seen / (1 + exp(-sum)), 0.01, 0.99);
 }
 
 json_t *dx_trust_table(const dx_grounds *grounds, dx_kind kind, const char *ask,
@@ -107,6 +122,7 @@ json_t *dx_trust_table(const dx_grounds *grounds, dx_kind kind, const char *ask,
     traits_of(grounds, kind, ask, marks, x);
     for (int i = 0; i < TRAIT_COUNT; i++)
         json_object_set_new(table, names[i], json_real(x[i]));
+    json_object_set_new(table, "read", json_integer(grounds->is_read != FALSE));
     return table;
 }
 
@@ -127,6 +143,18 @@ static gboolean asks_presence(const json_t *check)
 {
     return !json_is_string(json_object_get(check, "lhs")) &&
            !json_is_string(json_object_get(check, "rhs"));
+}
+
+/* A sum over rows, which may lack one: that it does not come out says little of the values
+ * beside it. */
+static gboolean sums_rows(const json_t *check)
+{
+    gsize i;
+    json_t *field;
+    json_array_foreach(json_object_get(check, "fields"), i, field)
+        if (json_is_string(field) && strstr(json_string_value(field), "[]") != NULL)
+            return TRUE;
+    return FALSE;
 }
 
 /* Checks write a row as accounts[0].iban, leaves as accounts.0.iban. */
@@ -162,7 +190,7 @@ unsigned dx_check_marks(const json_t *checks, const char *path)
         const char *result = json_string_value(json_object_get(check, "result"));
         const char *severity = json_string_value(json_object_get(check, "severity"));
         if (g_strcmp0(result, "fail") == 0 && g_strcmp0(severity, "error") == 0 &&
-            !asks_presence(check))
+            !asks_presence(check) && !sums_rows(check))
             marks |= DX_CHECK_FAILED;
         else if (g_strcmp0(result, "pass") == 0 && is_proof(check))
             marks |= DX_CHECK_PROVED;

@@ -2,8 +2,8 @@
  * trust.h - how likely a value is right, from what it was chosen by.
  *
  *   dx_grounds  what decide.c knew about the value that it chose; plain data
- *   dx_trust    its probability: a logistic function of the grounds, of how the document's
- *               checks went that read the field, and of the kind of value
+ *   dx_trust    its probability, from the grounds, from how the document's checks went that
+ *               read the field, and from the kind of value
  *
  * The weights (trust.inc) are fitted by tests/bench/trust.py on papers that
  * model/training/trials.py draws, as PDF with a text layer and as scans, and on nothing
@@ -17,15 +17,15 @@
 #include <jansson.h>
 
 typedef struct dx_grounds {
-    double worth;  /* all that spoke for the value, in logits; 0: nothing did */
-    double margin; /* ahead of the next value, at most DX_MARGIN_TOP */
-    double seen;   /* how surely its print was read; 1 for a text layer */
+    double worth; /* all that spoke for the value, in logits; 0: nothing did */
+    double lead;  /* ahead of every other value when the decoder is not heard */
+    double seen;  /* how surely its print was read; 1 for a text layer */
     double label, clue, answer;
-    gboolean is_read;   /* off the picture */
-    gboolean is_stated; /* some print says it, it does not only follow */
+    double rival;        /* the decoder's answer, for another value */
+    gboolean is_checked; /* has check digits, and they are right */
+    gboolean is_read;    /* off the picture */
+    gboolean is_stated;  /* some print says it, it does not only follow */
 } dx_grounds;
-
-#define DX_MARGIN_TOP 4.0
 
 typedef enum dx_check_mark { /* bits: what checks that read the field said */
                              DX_CHECK_PROVED = 1, /* arithmetic came out */
@@ -38,7 +38,7 @@ unsigned dx_check_marks(const json_t *checks, const char *path);
 gboolean dx_check_reads(const json_t *check, const char *path);
 /* 0.01 to 0.99. */
 double dx_trust(const dx_grounds *grounds, dx_kind kind, const char *ask, unsigned marks);
-/* The same as a table for the fit: {"margin": 3.2, "unseen": 0.1, ...}; the caller owns it. */
+/* The same as a table for the fit: {"lead": 3.2, "unseen": 0.1, ...}; the caller owns it. */
 json_t *dx_trust_table(const dx_grounds *grounds, dx_kind kind, const char *ask,
                        unsigned marks);
 

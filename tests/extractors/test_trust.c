@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const dx_grounds plain = {
-    .worth = 5, .margin = 3, .seen = 1, .label = 3, .answer = 1.5, .is_stated = TRUE
+    .worth = 5, .lead = 3, .seen = 1, .label = 3, .answer = 1.5, .is_stated = TRUE
 };
 
 static double trust(dx_grounds g, unsigned marks)
@@ -19,7 +19,7 @@ static void test_order(void)
     g_assert_cmpfloat(base, >, 0.5);
     g_assert_cmpfloat(base, <=, 0.99);
     dx_grounds g = plain;
-    g.margin = 0.2;
+    g.lead = 0.2;
     g_assert_cmpfloat(trust(g, 0), <, base);
     g = plain;
     g.seen = 0.6;
@@ -30,15 +30,24 @@ static void test_order(void)
     g_assert_cmpfloat(trust(g, 0), <, base);
     g_assert_cmpfloat(trust(plain, DX_CHECK_FAILED), <, base);
     g = plain;
-    g.margin = 0.2;
-    g_assert_cmpfloat(trust(g, DX_CHECK_PROVED), >, trust(g, 0));
+    g.rival = 1.5;
+    g_assert_cmpfloat(trust(g, 0), <, base);
+    g_assert_cmpfloat(trust(plain, DX_CHECK_PROVED), >=, base);
+    /* what comes out was read right, however faint the print */
+    g = plain;
+    g.seen = 0.6;
+    g.is_read = TRUE;
+    g_assert_cmpfloat(trust(g, DX_CHECK_PROVED), >, trust(g, 0) + 0.2);
+    double faint = trust(g, 0);
+    g.is_checked = TRUE;
+    g_assert_cmpfloat(trust(g, 0), >, faint + 0.2);
 }
 
 static void test_limits(void)
 {
-    dx_grounds g = { .seen = 0, .is_read = TRUE, .margin = -100 };
+    dx_grounds g = { .seen = 0, .is_read = TRUE, .lead = -100 };
     g_assert_cmpfloat(trust(g, DX_CHECK_FAILED), ==, 0.01);
-    g = (dx_grounds){ .seen = 1, .margin = 1e9, .label = 3, .answer = 2 };
+    g = (dx_grounds){ .seen = 1, .lead = 1e9, .label = 3, .answer = 2 };
     g_assert_cmpfloat(trust(g, DX_CHECK_PROVED), <=, 0.99);
 }
 
@@ -96,6 +105,11 @@ static void test_marks(void)
         { "[{\"id\":\"B-1\",\"result\":\"fail\",\"lhs\":\"X\",\"rhs\":null,\"severity\":"
           "\"error\",\"fields\":[\"payment.accounts[0].iban\"]}]",
           "payment.accounts.0.ibans", 0 },
+        /* the rows may lack one */
+        { "[{\"id\":\"A-5\",\"result\":\"fail\",\"lhs\":\"27\",\"rhs\":\"19\","
+          "\"severity\":"
+          "\"error\",\"fields\":[\"totals.tax_total\",\"taxes[].tax_amount\"]}]",
+          "totals.tax_total", 0 },
         /* that the number is missing says nothing of the date */
         { "[{\"id\":\"Q-1\",\"result\":\"fail\",\"lhs\":null,\"rhs\":null,\"severity\":"
           "\"error\",\"fields\":[\"invoice_number\",\"issue_date\"]}]",
