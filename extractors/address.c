@@ -44,19 +44,20 @@ static gboolean has_any(const char *folded, const char *const *words)
 gboolean dx_has_legal_form(const char *text)
 {
     static const char *const forms[] = {
-        "gmbh",     "ag",          "kg",         "ohg",     "ug",         "gbr",
-        "e.k.",     "e.v.",        "a.g.",       "mbh",     "se",         "kgaa",
-        "ltd",      "limited",     "llc",        "llp",     "inc",        "plc",
-        "corp",     "corporation", "co.",        "company", "sdn",        "bhd",
-        "s/b",      "pte",         "pty",        "sarl",    "s.a.r.l",    "sas",
-        "s.a.s",    "sa",          "s.a.",       "eurl",    "srl",        "s.r.l",
-        "spa",      "s.p.a",       "snc",        "s.n.c",   "sl",         "s.l.",
-        "s.l",      "slu",         "b.v.",       "bv",      "b.v",        "n.v.",
-        "nv",       "vof",         "v.o.f.",     "lda",     "unipessoal", "sp. z o.o.",
-        "z o.o.",   "sp.z o.o.",   "s.c.",       "sp.j.",   "s.r.o.",     "s.r.o",
-        "spol.",    "a.s.",        "v.o.s.",     "k.s.",    "aps",        "a/s",
-        "ab",       "oy",          "enterprise", "trading", "holdings",   "restaurant",
-        "restoran", "mart",        NULL
+        "gmbh",       "ag",          "kg",     "ohg",        "ug",         "gbr",
+        "e.k.",       "e.v.",        "a.g.",   "mbh",        "se",         "kgaa",
+        "ltd",        "limited",     "llc",    "llp",        "inc",        "plc",
+        "corp",       "corporation", "co.",    "company",    "sdn",        "bhd",
+        "s/b",        "pte",         "pty",    "sarl",       "s.a.r.l",    "sas",
+        "s.a.s",      "sa",          "s.a.",   "eurl",       "srl",        "s.r.l",
+        "spa",        "s.p.a",       "snc",    "s.n.c",      "sl",         "s.l.",
+        "s.l",        "slu",         "b.v.",   "bv",         "b.v",        "n.v.",
+        "nv",         "vof",         "v.o.f.", "lda",        "unipessoal", "sp. z o.o.",
+        "z o.o.",     "sp.z o.o.",   "s.c.",   "sp.j.",      "s.r.o.",     "s.r.o",
+        "spol.",      "a.s.",        "v.o.s.", "s. r. o.",   "a. s.",      "sp. j.",
+        "sp. k.",     "spolka",      "z.s.",   "druzstvo",   "k.s.",       "aps",
+        "a/s",        "ab",          "oy",     "enterprise", "trading",    "holdings",
+        "restaurant", "restoran",    "mart",   NULL
     };
     g_autofree char *folded = dx_fold(text, strlen(text));
     return has_any(folded, forms);
@@ -65,20 +66,22 @@ gboolean dx_has_legal_form(const char *text)
 gboolean dx_is_street(const char *text)
 {
     static const char *const words[] = {
-        "street",    "st.",       "road",      "rd",       "avenue",   "ave",
-        "lane",      "drive",     "boulevard", "blvd",     "suite",    "floor",
-        "block",     "unit",      "lot",       "po box",   "p.o. box", "p.o box",
-        "box",       "postfach",  "park",      "no.",      "no",       "weg",
-        "platz",     "gasse",     "allee",     "strasse",  "str.",     "rue",
-        "autoroute", "route",     "bd",        "quartier", "avenue",   "place",
-        "chemin",    "quai",      "calle",     "avda",     "avenida",  "plaza",
-        "paseo",     "via",       "viale",     "piazza",   "corso",    "rua",
-        "travessa",  "largo",     "ul.",       "ulica",    "al.",      "os.",
-        "ulice",     "namesti",   "jalan",     "jln",      "lorong",   "taman",
-        "tmn",       "bandar",    "seksyen",   "batu",     "kampung",  "kg.",
-        "lebuh",     "persiaran", "plaza",     "mall",     "medan",    "pusat",
-        "kawasan",   "wisma",     "menara",    "bangunan", "straat",   "laan",
-        "plein",     "tingkat",   "bukit",     "level",    NULL
+        "street",    "st.",      "road",      "rd",       "avenue",   "ave",
+        "lane",      "drive",    "boulevard", "blvd",     "suite",    "floor",
+        "block",     "unit",     "lot",       "po box",   "p.o. box", "p.o box",
+        "box",       "postfach", "park",      "no.",      "no",       "weg",
+        "platz",     "gasse",    "allee",     "strasse",  "str.",     "rue",
+        "autoroute", "route",    "bd",        "quartier", "avenue",   "place",
+        "chemin",    "quai",     "calle",     "avda",     "avenida",  "plaza",
+        "paseo",     "via",      "viale",     "piazza",   "corso",    "rua",
+        "travessa",  "largo",    "ul.",       "ulica",    "al.",      "os.",
+        "aleja",     "aleje",    "osiedle",   "pl.",      "plac",     "nam.",
+        "tr.",       "trida",    "nabrezi",   "c.p.",     "ulice",    "namesti",
+        "jalan",     "jln",      "lorong",    "taman",    "tmn",      "bandar",
+        "seksyen",   "batu",     "kampung",   "kg.",      "lebuh",    "persiaran",
+        "plaza",     "mall",     "medan",     "pusat",    "kawasan",  "wisma",
+        "menara",    "bangunan", "straat",    "laan",     "plein",    "tingkat",
+        "bukit",     "level",    NULL
     };
     static const char *const ends[] = { "strasse", "straße", "str.", "weg",  "platz",
                                         "gasse",   "allee",  "ring", "damm", "straat",
@@ -165,15 +168,15 @@ gboolean dx_is_title(const char *text)
 gboolean dx_is_fact(const char *text)
 {
     static const char *const words[] = {
-        "tel",   "tel.",  "telefon",      "telephone", "phone",    "fon",
-        "fax",   "mobil", "mobile",       "email",     "e-mail",   "mail",
-        "www",   "http",  "https",        "hotline",   "iban",     "bic",
-        "swift", "vat",   "gst",          "ust-id",    "ust-idnr", "hrb",
-        "hra",   "reg",   "kvk",          "btw",       "siret",    "siren",
-        "tva",   "nif",   "cif",          "p.iva",     "nip",      "dic",
-        "ico",   "ic",    "steuernummer", "date",      "datum",    "amtsgericht",
-        "seite", "page",  "invoice no",   "co. no",    "roc",      "sst",
-        NULL
+        "tel",    "tel.",  "telefon",     "telephone", "phone",    "fon",
+        "fax",    "mobil", "mobile",      "email",     "e-mail",   "mail",
+        "www",    "http",  "https",       "hotline",   "iban",     "bic",
+        "swift",  "vat",   "gst",         "ust-id",    "ust-idnr", "hrb",
+        "hra",    "reg",   "kvk",         "btw",       "siret",    "siren",
+        "tva",    "nif",   "cif",         "p.iva",     "nip",      "dic",
+        "ico",    "ic",    "regon",       "krs",       "danove",   "steuernummer",
+        "date",   "datum", "amtsgericht", "seite",     "page",     "invoice no",
+        "co. no", "roc",   "sst",         NULL
     };
     if (strlen(text) > LINE_LONG || strchr(text, '@') != NULL)
         return TRUE;
@@ -309,6 +312,9 @@ dx_role dx_read_role(const char *text)
                                           "dostawy",
                                           "dodaci",
                                           "dodani",
+                                          "misto urceni",
+                                          "provozovna",
+                                          "wysylki",
                                           "odbioru",
                                           "place of",
                                           "bank",
@@ -341,7 +347,10 @@ dx_role dx_read_role(const char *text)
                                            "anbieter",      "aussteller",
                                            "auftragnehmer", "lieferfirma",
                                            "prestataire",   "afzender",
-                                           "dostawca",      NULL };
+                                           "dostawca",      "sprzedajacy",
+                                           "wykonawca",     "uslugodawca",
+                                           "zhotovitel",    "poskytovatel",
+                                           "vystavitel",    NULL };
     static const char *const buyers[] = { "purchaser",
                                           "buyer",
                                           "bill to",
@@ -415,6 +424,10 @@ dx_role dx_read_role(const char *text)
                                           "zu handen",
                                           "ter attentie van",
                                           "platnik",
+                                          "kupujacy",
+                                          "uslugobiorca",
+                                          "objednatel",
+                                          "fakturacni adresa",
                                           "zamawiajacy",
                                           "prijemce",
                                           NULL };
@@ -434,8 +447,10 @@ dx_role dx_read_role(const char *text)
 /* ---- places ---------------------------------------------------------------------------- */
 
 #define CAPITALS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#define CITY     "(?<city>\\p{Lu}[\\p{L}.'’/()]*(?:[ -]{1,3}[\\p{L}.'’/()]+){0,4})"
-#define REST     "(?:[ ,]*[,/-] ?(?<rest>\\p{L}[\\p{L}. -]{1,30}))?[.,]?$"
+#define CITY                                                                             \
+    "(?<city>\\p{Lu}[\\p{L}.'’/()]*(?:[ -]{1,3}[\\p{L}.'’/()]+){0,4}(?: "            \
+    "\\d{1,2}(?!\\d))?)"
+#define REST "(?:[ ,]*[,/-] ?(?<rest>\\p{L}[\\p{L}. -]{1,30}))?[.,]?$"
 
 static const char *const places[] = {
     "^(?:(?<cc>[A-Z]{1,3})[ -]{1,3})?(?<pc>\\d{4} ?[A-Z]{2}),? " CITY REST,

@@ -221,6 +221,14 @@ static const struct {
         "Data de impressão",
         "Data zamówienia",
         "Datum objednávky",
+        "Data wydruku",
+        "Data umowy",
+        "Data wysyłki",
+        "Data WZ",
+        "Datum tisku",
+        "Datum smlouvy",
+        "Datum odeslání",
+        "Datum dodacího listu",
         NULL } },
 };
 

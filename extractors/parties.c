@@ -313,14 +313,15 @@ static gboolean has_before(const dx_layout *l, gsize at, const char *const *word
 static gboolean names_customer(const dx_layout *l, gsize at)
 {
     static const char *const words[] = {
-        "your",      "customer",   "client",      "buyer",
-        "purchaser", "recipient",  "ihre",        "kunde",
-        "kunden",    "kaufer",     "empfangers",  "leistungsempfangers",
-        "votre",     "vos",        "acheteur",    "destinataire",
-        "su",        "cliente",    "comprador",   "vs.",
-        "vostra",    "acquirente", "cessionario", "uw",
-        "klant",     "koper",      "afnemer",     "adquirente",
-        "nabywcy",   "odberatele", NULL
+        "your",       "customer",    "client",      "buyer",
+        "purchaser",  "recipient",   "ihre",        "kunde",
+        "kunden",     "kaufer",      "empfangers",  "leistungsempfangers",
+        "votre",      "vos",         "acheteur",    "destinataire",
+        "su",         "cliente",     "comprador",   "vs.",
+        "vostra",     "acquirente",  "cessionario", "uw",
+        "klant",      "koper",       "afnemer",     "adquirente",
+        "nabywcy",    "odberatele",  "klienta",     "zakaznika",
+        "kupujacego", "objednatele", NULL
     };
     return has_before(l, at, words);
 }

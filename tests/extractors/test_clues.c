@@ -29,6 +29,8 @@ static void test_places(void)
           "30-059", "Kraków", "" },
         { "czech", "Javor s.r.o.\nLipová 2\n602 00 Brno", "Lipová 2", "602 00", "Brno",
           "" },
+        { "a town's district", "Javor s.r.o.\nLipová 2\n150 00 Praha 5", "Lipová 2",
+          "150 00", "Praha 5", "" },
         { "malaysian", "BUNGA SDN BHD\nNO 4, JALAN MAWAR\n43300 SERDANG, SELANGOR",
           "NO 4, JALAN MAWAR", "43300", "SERDANG", "" },
         { "a sender's line", "Bolte GmbH · Am Hang 7 · 37073 Göttingen", "Am Hang 7",
@@ -357,6 +359,9 @@ static void test_papers(void)
         { "day in the heading",
           "Stand 01.07.2020\nHANDELSRECHNUNG (380) Nr. TX-4711 vom 30.10.2019",
           "issue_date", "30.10.2019" },
+        { "the day of another thing",
+          "FAKTURA č. 2021-65 ze dne 16.12.2022\nDatum odeslání: 29.10.2022",
+          "issue_date", "16.12.2022" },
         { "pay until", "Rechnung 7\nBitte überweisen Sie bis zum 30.05.2017.", "due_date",
           "30.05.2017" },
         { "a period is not due",
@@ -485,13 +490,20 @@ static void test_lines(void)
     g_assert_true(dx_is_street("Am Hang 7"));
     g_assert_true(dx_is_street("Lange Straße"));
     g_assert_false(dx_is_street("Ann Moor"));
+    g_assert_true(dx_is_street("pl. Wolności 7"));
+    g_assert_true(dx_is_street("nám. Svobody 4"));
     g_assert_true(dx_has_legal_form("Bolte GmbH & Co. KG"));
+    g_assert_true(dx_has_legal_form("Javor s. r. o."));
+    g_assert_true(dx_has_legal_form("Lipa Sp. k."));
     g_assert_false(dx_has_legal_form("Sagamore"));
     g_assert_true(dx_is_fact("Tel: 030 1234"));
     g_assert_false(dx_is_fact("Ann Moor"));
     g_assert_true(dx_is_title("RECHNUNG"));
     g_assert_cmpint(dx_read_role("Bill to:"), ==, DX_ROLE_BUYER);
     g_assert_cmpint(dx_read_role("Verkäufer"), ==, DX_ROLE_SELLER);
+    g_assert_cmpint(dx_read_role("Zhotovitel:"), ==, DX_ROLE_SELLER);
+    g_assert_cmpint(dx_read_role("Kupujący"), ==, DX_ROLE_BUYER);
+    g_assert_cmpint(dx_read_role("Místo určení:"), ==, DX_ROLE_OTHER);
     g_assert_cmpint(dx_read_role("Ship to"), ==, DX_ROLE_OTHER);
     g_assert_cmpint(dx_read_role("Towels Ltd"), ==, DX_ROLE_NONE);
     g_assert_cmpint(dx_read_role("Tax representative:"), ==, DX_ROLE_OTHER);

@@ -107,6 +107,80 @@ static void test_invoice(void)
     json_decref(result);
 }
 
+/* Polish and Czech: labels, dates in words and with blanks, amounts and currencies. */
+static void test_polish_and_czech(void)
+{
+    static const struct {
+        const char *page, *expected[14][2];
+    } papers[] = {
+        { "FAKTURA VAT\n\n"
+          "Nr dokumentu:          FV/117/2026\nWystawiono dnia:       12 marca 2026 r.\n"
+          "Data dostawy/wykonania usługi:   9 marca 2026\n"
+          "Płatne do:             26 marca 2026\nZamówienie nr:         ZK-4410\n\n"
+          "Sprzedający:\nLipa sp. z o.o.\nul. Polna 9\n30-059 Kraków\nNIP "
+          "5260250995\n\n\n\n"
+          "Zamawiający:\nJodła S.A.\nal. Wiśniowa 4\n50-126 Wrocław\n\n\n\n"
+          "Nazwa towaru lub usługi     Ilość    Cena jedn. netto    Wart. netto\n"
+          "Stół dębowy                     2              500,00       1 000,00\n\n"
+          "Ogółem netto   1 000,00 zł\nSuma VAT         230,00 zł\n"
+          "Suma brutto    1 230,00 zł\n",
+          { { "invoice_number", "FV/117/2026" },
+            { "issue_date", "2026-03-12" },
+            { "delivery_date", "2026-03-09" },
+            { "due_date", "2026-03-26" },
+            { "purchase_order_number", "ZK-4410" },
+            { "seller.name", "Lipa sp. z o.o." },
+            { "seller.vat_id", "5260250995" },
+            { "buyer.name", "Jodła S.A." },
+            { "buyer.address.city", "Wrocław" },
+            { "currency", "PLN" },
+            { "totals.net_total", "1000.00" },
+            { "totals.tax_total", "230.00" },
+            { "totals.gross_total", "1230.00" },
+            { "lines.0.net_amount", "1000.00" } } },
+        { "FAKTURA - DAŇOVÝ DOKLAD\n\n"
+          "Číslo daňového dokladu:   260117\nVystaveno:                12. 3. 2026\n"
+          "Datum uskut. plnění:      9. 3. 2026\nDen splatnosti:           26. března "
+          "2026\n"
+          "Vaše objednávka:          OB-4410\n\n"
+          "Zhotovitel:\nJavor s.r.o.\nLipová 2\n602 00 Brno\nDIČ CZ00006947\n\n\n\n"
+          "Objednatel:\nBuk a.s.\nMasarykova 4\n150 00 Praha 5\n\n\n\n"
+          "Označení dodávky     Množství    Cena za MJ    Celkem bez DPH\n"
+          "Dubový stůl                 2       5 000,00         10 000,00\n\n"
+          "Součet bez DPH   10 000,00 Kč\nCelkem DPH         2 100,00 Kč\n"
+          "Celkem vč. DPH   12 100,00 Kč\n",
+          { { "invoice_number", "260117" },
+            { "issue_date", "2026-03-12" },
+            { "delivery_date", "2026-03-09" },
+            { "due_date", "2026-03-26" },
+            { "purchase_order_number", "OB-4410" },
+            { "seller.name", "Javor s.r.o." },
+            { "seller.vat_id", "CZ00006947" },
+            { "buyer.name", "Buk a.s." },
+            { "buyer.address.city", "Praha 5" },
+            { "currency", "CZK" },
+            { "totals.net_total", "10000.00" },
+            { "totals.tax_total", "2100.00" },
+            { "totals.gross_total", "12100.00" },
+            { "lines.0.net_amount", "10000.00" } } },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(papers); i++) {
+        g_autoptr(GError) error = NULL;
+        const char *pages[] = { papers[i].page, NULL };
+        paper p = { pages, FALSE };
+        dx_options options = { 0 };
+        json_t *result = extract(&p, 1, "invoice", &options, &error);
+        g_assert_no_error(error);
+        const json_t *fields = json_object_get(result, "fields");
+        for (gsize k = 0; k < G_N_ELEMENTS(papers[i].expected); k++) {
+            g_test_message("paper %zu, field: %s", i, papers[i].expected[k][0]);
+            g_assert_cmpstr(value(fields, papers[i].expected[k][0]), ==,
+                            papers[i].expected[k][1]);
+        }
+        json_decref(result);
+    }
+}
+
 /* Values are pieces of the page or absent, whatever the page says. */
 static void test_nothing(void)
 {
@@ -182,6 +256,7 @@ int main(int argc, char **argv)
         g_error("%s", err.text);
     engine = dx_engine_new(model, NULL);
     g_test_add_func("/extract/invoice", test_invoice);
+    g_test_add_func("/extract/polish-and-czech", test_polish_and_czech);
     g_test_add_func("/extract/nothing", test_nothing);
     g_test_add_func("/extract/free", test_free);
     g_test_add_func("/extract/failures", test_failures);
