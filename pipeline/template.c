@@ -301,6 +301,9 @@ static char *clean_value(const char *raw, dp_template_kind kind)
     g_autofree char *cut = g_strndup(raw, DP_VALUE_BYTES_MAX);
     g_autofree char *valid = g_utf8_make_valid(cut, -1);
     g_autofree char *composed = g_utf8_normalize(valid, -1, G_NORMALIZE_DEFAULT_COMPOSE);
+    if (composed ==
+        NULL) /* of valid text: no memory, with which GLib ends everywhere else */
+        g_error("no memory for a value of %zu bytes", strlen(valid));
     GString *out = g_string_new(NULL);
     gboolean is_blank = TRUE;
     for (const char *c = composed; *c != '\0'; c = g_utf8_next_char(c)) {
