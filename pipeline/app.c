@@ -17,6 +17,7 @@
 #error "the build sets DOCVL_DATADIR"
 #endif
 
+#define SIGNAL_TRIES     5
 #define DRAWN_DPI        200.0 /* shows print of 5 points */
 #define DRAWN_PIXELS_MAX 64000000u
 
@@ -88,6 +89,17 @@ void dp_message(const dp_app *app, const char *level, const char *format, ...)
     }
     fprintf(stderr, "%sdocvl: %s%s\n", is_red ? "\033[31m" : "", text,
             is_red ? "\033[0m" : "");
+}
+
+/* ---- signals --------------------------------------------------------------- */
+
+void dp_signal_write(int fd, char byte)
+{
+    int saved = errno;
+    for (int i = 0; i < SIGNAL_TRIES; i++)
+        if (write(fd, &byte, 1) == 1 || errno == EAGAIN)
+            break;
+    errno = saved;
 }
 
 /* ---- folders --------------------------------------------------------------- */

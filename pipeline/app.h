@@ -150,9 +150,15 @@ int dp_cmd_batch(dp_app *app, int argc, char **argv);
 int dp_cmd_route(dp_app *app, int argc, char **argv);
 int dp_cmd_config(dp_app *app, int argc, char **argv);
 
+/* For a signal's handler: a byte into the pipe whose other end somebody waits at.  Tried again
+ * when it fails, since unheard a watcher would never end; a pipe that is full (EAGAIN) will be
+ * read anyway.  errno stays. */
+void dp_signal_write(int fd, char byte);
+
 /* Load a configuration and check the schemas that it names; messages are out when it
- * returns NULL (exit DP_EXIT_CONFIG).  Caller frees. */
+ * returns NULL (*code: DP_EXIT_CONFIG, or DP_EXIT_TEMPORARY when it could not be read now).
+ * Caller frees. */
 struct dp_config;
-struct dp_config *dp_config_open(const dp_app *app, const char *path);
+struct dp_config *dp_config_open(const dp_app *app, const char *path, dp_exit *code);
 
 #endif

@@ -46,12 +46,15 @@ static gboolean check_schemas(const dp_app *app, const dp_config *config)
     return is_good;
 }
 
-dp_config *dp_config_open(const dp_app *app, const char *path)
+dp_config *dp_config_open(const dp_app *app, const char *path, dp_exit *code)
 {
+    *code = DP_EXIT_CONFIG;
     g_autoptr(GError) error = NULL;
     g_autoptr(dp_config) config = dp_config_load(path, &error);
     if (config == NULL) {
         print_problems(app, error);
+        if (dp_error_is_temporary(error))
+            *code = DP_EXIT_TEMPORARY;
         return NULL;
     }
     return check_schemas(app, config) ? g_steal_pointer(&config) : NULL;
@@ -69,9 +72,10 @@ int dp_cmd_config(dp_app *app, int argc, char **argv)
         dp_message(app, "error", "usage: docvl config check FILE | show FILE | keys");
         return DP_EXIT_USAGE;
     }
-    g_autoptr(dp_config) config = dp_config_open(app, argv[2]);
+    dp_exit code;
+    g_autoptr(dp_config) config = dp_config_open(app, argv[2], &code);
     if (config == NULL)
-        return DP_EXIT_CONFIG;
+        return (int)code;
     if (!is_show) {
         printf("%s: ok, %u folders\n", argv[2], config->folders->len);
         return DP_EXIT_OK;

@@ -383,13 +383,13 @@ static gboolean route_claimed(route_run *r, const char *file, dp_doc *doc,
     dp_routing routing = DP_ROUTING_DONE;
     if (doc->state == DP_STATE_CLAIMED && !publish(r, doc, s->result, error))
         return FALSE;
-    if (!dp_route_document(&router, doc, s->result, &routing, error)) {
+    if (!dp_route_document(&router, doc, s->result, &routing, NULL, error)) {
         (void)dp_queue_unclaim(r->queue, doc->id,
                                NULL); /* the first error is the one to tell */
         return FALSE;
     }
     if (routing == DP_ROUTING_DONE) {
-        if (!dp_queue_routed(r->queue, doc->id, error))
+        if (!dp_queue_routed(r->queue, doc->id, DP_LASTING_SYNCED, error))
             return FALSE;
         r->tally.ok++;
     } else if (routing == DP_ROUTING_LATER) {
@@ -500,9 +500,10 @@ static void report_mistake(void *user, const char *pointer, gboolean at_key,
 
 static int run_route(route_run *r, const char *config, char **files)
 {
-    r->config = dp_config_open(r->app, config);
+    dp_exit code;
+    r->config = dp_config_open(r->app, config, &code);
     if (r->config == NULL)
-        return DP_EXIT_CONFIG;
+        return (int)code;
     if (r->config->routes == NULL) {
         dp_message(r->app, "error", "%s: has no routes", config);
         return DP_EXIT_CONFIG;

@@ -37,18 +37,11 @@ typedef struct service {
     gint64 started_at, status_us, metrics_us;
 } service;
 
-#define SIGNAL_TRIES 5
-
 static int signal_pipe[2] = { -1, -1 };
 
 static void on_signal(int number)
 {
-    int saved = errno;
-    char byte = number == SIGHUP ? 'h' : 'u';
-    for (int i = 0; i < SIGNAL_TRIES; i++) /* a full pipe holds one of these already */
-        if (write(signal_pipe[1], &byte, 1) == 1 || errno == EAGAIN)
-            break;
-    errno = saved;
+    dp_signal_write(signal_pipe[1], number == SIGHUP ? 'h' : 'u');
 }
 
 static gboolean catch_signals(void)
@@ -90,9 +83,9 @@ static gboolean check_places(const dp_app *app, const dp_config *config)
     return is_good;
 }
 
-static dp_config *open_config(const dp_app *app, const char *path)
+static dp_config *open_config(const dp_app *app, const char *path, dp_exit *code)
 {
-    g_autoptr(dp_config) config = dp_config_open(app, path);
+    g_autoptr(dp_config) config = dp_config_open(app, path, code);
     if (config == NULL)
         return NULL;
     if (config->folders->len == 0) {
@@ -292,7 +285,8 @@ static void reload(service *s)
 {
     (void)dp_notify("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT,
                     g_get_monotonic_time());
-    dp_config *config = open_config(s->app, s->path);
+    dp_exit unused;
+    dp_config *config = open_config(s->app, s->path, &unused);
     g_autoptr(GError) error = NULL;
     g_autoptr(dp_site) site =
         config != NULL
@@ -448,9 +442,10 @@ int dp_cmd_watch(dp_app *app, int argc, char **argv)
         dp_message(app, "error", "signals: %s", g_strerror(errno));
         return DP_EXIT_TEMPORARY;
     }
-    dp_config *config = open_config(app, argv[1]);
+    dp_exit why;
+    dp_config *config = open_config(app, argv[1], &why);
     if (config == NULL)
-        return DP_EXIT_CONFIG;
+        return (int)why;
     g_autofree char *lane = g_canonicalize_filename(argv[1], NULL);
     service s = { .app = app,
                   .path = argv[1],

@@ -8,9 +8,11 @@
  */
 #include "config.h"
 
+#include "app.h"
 #include "route.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 /* G_DEFINE_QUARK would keep it in a variable that threads write without a lock. */
@@ -648,13 +650,33 @@ dp_config *dp_config_parse(const char *text, gsize bytes, const char *path,
     return raise_problems(&l, error) ? g_steal_pointer(&config) : NULL;
 }
 
+/* What is no mistake of the configuration, and may be gone at the next start; 0: it is one. */
+static int passing_errno(const GError *error)
+{
+    static const struct {
+        GFileError code;
+        int number;
+    } table[] = { { G_FILE_ERROR_NOMEM, ENOMEM },
+                  { G_FILE_ERROR_MFILE, EMFILE },
+                  { G_FILE_ERROR_NFILE, ENFILE } };
+    for (gsize i = 0; i < G_N_ELEMENTS(table); i++)
+        if (g_error_matches(error, G_FILE_ERROR, (int)table[i].code))
+            return table[i].number;
+    return 0;
+}
+
 dp_config *dp_config_load(const char *path, GError **error)
 {
     g_autofree char *text = NULL;
     gsize bytes;
     g_autoptr(GError) wrong = NULL;
     if (!g_file_get_contents(path, &text, &bytes, &wrong)) {
-        g_set_error(error, DP_CONFIG_ERROR, DP_CONFIG_UNREADABLE, "%s", wrong->message);
+        int passing = passing_errno(wrong);
+        if (passing != 0)
+            g_set_error(error, DP_IO_ERROR, passing, "%s", wrong->message);
+        else
+            g_set_error(error, DP_CONFIG_ERROR, DP_CONFIG_UNREADABLE, "%s",
+                        wrong->message);
         return NULL;
     }
     return dp_config_parse(text, bytes, path, error);

@@ -90,7 +90,6 @@ static const struct {
 };
 
 #define SIGNAL_RETRY_US 100000
-#define SIGNAL_TRIES    5
 
 static volatile sig_atomic_t caught;
 static GCancellable *cancellable;
@@ -98,12 +97,8 @@ static int signal_pipe[2];
 
 static void on_signal(int number)
 {
-    int saved = errno;
     caught = number;
-    for (int i = 0; i < SIGNAL_TRIES; i++) /* unheard, a watcher would never end */
-        if (write(signal_pipe[1], "", 1) == 1)
-            break;
-    errno = saved;
+    dp_signal_write(signal_pipe[1], '\0');
 }
 
 /* g_cancellable_cancel() is not safe in a signal handler, so a thread waits for a byte.  It
