@@ -181,6 +181,26 @@ static void add_notice(dp_folder *f, int dir_fd, const char *relative)
     f->notify_fd = -1;
 }
 
+/* ---- looking ------------------------------------------------------------------------------------ */
+
+static char *below_of(const char *folder, const char *name)
+{
+    return *folder == '\0' ? g_strdup(name) : g_build_filename(folder, name, NULL);
+}
+
+/* At `name` of the open folder dir_fd, or at what it is the marker of; `folder` is the folder's
+ * path below the root. */
+static void look_at(dp_folder *f, int dir_fd, const char *folder, const char *name)
+{
+    g_autofree char *base = g_strdup(name);
+    if (dp_folder_is_marker(f, name))
+        base[strlen(name) - strlen(f->config->marker)] = '\0';
+    if (*base == '\0')
+        return;
+    g_autofree char *relative = below_of(folder, base);
+    dp_folder_look(f, dir_fd, base, relative);
+}
+
 /* ---- scanning ----------------------------------------------------------------------------------- */
 
 static gboolean is_entered(const dp_folder *f, const char *relative, const char *name)
@@ -197,6 +217,24 @@ static gboolean is_entered(const dp_folder *f, const char *relative, const char 
     return FALSE;
 }
 
+/* With a marker the markers lead to their documents: of the other files, which may be many and
+ * wait for days, nothing is asked but what is known of them already. */
+static gboolean is_marked(dp_folder *f, int dir_fd, const char *relative,
+                          const char *name)
+{
+    if (f->config->marker == NULL)
+        return TRUE;
+    if (dp_folder_is_marker(f, name)) {
+        look_at(f, dir_fd, relative, name);
+        return FALSE;
+    }
+    if (g_hash_table_size(f->refused) == 0 && g_hash_table_size(f->kept) == 0)
+        return FALSE;
+    g_autofree char *below = below_of(relative, name);
+    return g_hash_table_contains(f->refused, below) ||
+           g_hash_table_contains(f->kept, below);
+}
+
 /* Takes dir_fd.  Depth is limited. */
 static void scan_dir(dp_folder *f, int dir_fd, const char *relative, guint depth)
 {
@@ -211,8 +249,9 @@ static void scan_dir(dp_folder *f, int dir_fd, const char *relative, guint depth
         const char *name = entry->d_name;
         if (name[0] == '.')
             continue;
-        g_autofree char *below =
-            *relative == '\0' ? g_strdup(name) : g_build_filename(relative, name, NULL);
+        if (entry->d_type == DT_REG && !is_marked(f, dirfd(dir), relative, name))
+            continue;
+        g_autofree char *below = below_of(relative, name);
         if (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN) {
             dp_folder_look(f, dirfd(dir), name, below);
             continue;
@@ -323,23 +362,6 @@ int dp_folder_open_below(const dp_folder *f, const char *relative)
     return fd;
 }
 
-static void look_at(dp_folder *f, const char *folder, const char *name)
-{
-    g_autofree char *base = g_strdup(name);
-    if (dp_folder_is_marker(f, name))
-        base[strlen(name) - strlen(f->config->marker)] = '\0';
-    if (*base == '\0')
-        return;
-    g_autofree char *relative =
-        *folder == '\0' ? g_strdup(base) : g_build_filename(folder, base, NULL);
-    int fd = *folder == '\0' ? f->root_fd : dp_folder_open_below(f, folder);
-    if (fd < 0)
-        return;
-    dp_folder_look(f, fd, base, relative);
-    if (fd != f->root_fd)
-        close(fd);
-}
-
 static void take_notice(dp_folder *f, const struct inotify_event *e)
 {
     if ((e->mask & IN_Q_OVERFLOW) != 0) {
@@ -372,7 +394,12 @@ static void take_notice(dp_folder *f, const struct inotify_event *e)
     if ((e->mask & IN_CREATE) != 0 && f->config->settle_us == 0 &&
         f->config->marker == NULL)
         return;
-    look_at(f, folder, e->name);
+    int fd = *folder == '\0' ? f->root_fd : dp_folder_open_below(f, folder);
+    if (fd < 0)
+        return;
+    look_at(f, fd, folder, e->name);
+    if (fd != f->root_fd)
+        close(fd);
 }
 
 static void read_notices(dp_folder *f)

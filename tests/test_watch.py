@@ -334,6 +334,25 @@ class Arriving(Case):
         self.until("a done", lambda: "a.png" in self.results())
         self.assertEqual(sorted(os.listdir(self.path("in"))), [".docvl", "b.png"])
 
+    def test_markers_polled(self):
+        """Without notices the markers alone are followed; a file without one stays."""
+        self.config(extra="    marker: .ready\n    recursive: yes\n    poll: yes\n"
+                          "    poll_interval: 300ms\n", settle="1h")
+        os.makedirs(self.path("in/sub"))
+        for n, name in enumerate(("a.png", "b.png", "sub/a.png", "sub/c.png")):
+            self.write("in/" + name, png(n + 1))
+        self.write("in/a.png.ready", b"")
+        os.symlink("b.png", self.path("in/link.png"))
+        self.start()
+        self.until("a done", lambda: "a.png" in self.results())
+        self.write("in/sub/c.png.ready", b"")
+        self.until("c done", lambda: "sub/c.png" in self.results())
+        self.until("the link refused", lambda: os.path.exists(
+            self.path("out/failed/link.png.error.json")))
+        self.assertEqual(sorted(self.results()), ["a.png", "sub/c.png"])
+        self.assertTrue(os.path.exists(self.path("in/b.png")))
+        self.assertTrue(os.path.exists(self.path("in/sub/a.png")))
+
     def test_polling(self):
         self.config(extra="    poll: yes\n    poll_interval: 300ms\n")
         self.start()
