@@ -196,8 +196,8 @@ static gboolean append_record(dp_action_run *run, sheet *s, GError **error)
     const char *gap = tail < s->size ? "\n" : "";
     g_autofree char *text = g_strconcat(gap, header != NULL ? header : "", line, NULL);
     /* Without a length in the plan the next look must find this one. */
-    dp_start how = json_object_get(run->planned, "offset") != NULL ? DP_START_NOTED
-                                                                   : DP_START_SYNCED;
+    dp_lasting how = json_object_get(run->planned, "offset") != NULL ? DP_LASTING_NOTED
+                                                                     : DP_LASTING_SYNCED;
     json_object_set_new(run->planned, "offset", json_integer((json_int_t)s->size));
     if (!run->remember(run->user, run->planned, how, error))
         return FALSE;

@@ -297,7 +297,7 @@ gboolean dp_do_command(dp_action_run *run, GError **error)
 {
     const json_t *list = json_object_get(run->planned, "command");
     assert(json_array_size(list) > 0);
-    if (!run->remember(run->user, run->planned, DP_START_SYNCED, error))
+    if (!run->remember(run->user, run->planned, DP_LASTING_SYNCED, error))
         return FALSE;
     g_autoptr(GPtrArray) words = g_ptr_array_new();
     gsize i;

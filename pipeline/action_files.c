@@ -220,7 +220,7 @@ static gboolean remember_choice(const placing *p, const char *path, guint number
     const char *before = json_string_value(json_object_get(run->planned, "chosen"));
     if (g_strcmp0(before, path) == 0 && run->was_started && !p->is_move)
         return TRUE;
-    dp_start how = number > 1 || p->is_move ? DP_START_SYNCED : DP_START_NOTED;
+    dp_lasting how = number > 1 || p->is_move ? DP_LASTING_SYNCED : DP_LASTING_NOTED;
     g_autofree char *valid = g_utf8_make_valid(path, -1);
     json_object_set_new(run->planned, "chosen", json_string(valid));
     return run->remember(run->user, run->planned, how, error);

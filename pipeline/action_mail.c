@@ -252,7 +252,7 @@ gboolean dp_do_mail(dp_action_run *run, GError **error)
         return TRUE;
     g_autoptr(GString) message = make_message(run, error);
     if (message == NULL ||
-        !run->remember(run->user, run->planned, DP_START_SYNCED, error))
+        !run->remember(run->user, run->planned, DP_LASTING_SYNCED, error))
         return FALSE;
     return deliver(maildir, name, message, error);
 }

@@ -184,7 +184,7 @@ gboolean dp_do_webhook(dp_action_run *run, GError **error)
     gboolean is_ok =
         curl != NULL || dp_action_fail(error, DP_ROUTE_TEMPORARY, "no memory");
     is_ok = is_ok && make_headers(run, body, length, &headers, error) &&
-            run->remember(run->user, run->planned, DP_START_SYNCED, error) &&
+            run->remember(run->user, run->planned, DP_LASTING_SYNCED, error) &&
             post(run, curl, headers, body, length, error);
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);

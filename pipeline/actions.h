@@ -68,9 +68,10 @@ typedef struct dp_action_run {
     gboolean was_started;        /* an earlier try may have begun it */
     GCancellable *cancellable;
     /* Note `planned` as "started"; called before anything is touched, and again when a
-     * choice changes.  DP_START_SYNCED where the plan alone would not do to recognise what
+     * choice changes.  DP_LASTING_SYNCED where the plan alone would not do to recognise what
      * was done, or where the document's place changes or is shown to others. */
-    gboolean (*remember)(void *user, const json_t *planned, dp_start how, GError **error);
+    gboolean (*remember)(void *user, const json_t *planned, dp_lasting how,
+                         GError **error);
     void *user;
     /* Folders whose new names the caller syncs before it takes the action for done; NULL:
      * the action syncs them itself. */

@@ -87,11 +87,11 @@ static gboolean hook_given_up(void *user, const dp_doc *doc, dp_routing *routing
 
 /* Routing: what waits for its next try is told now, mail from cron means trouble. */
 static gboolean hook_published(void *user, const dp_doc *doc, const json_t *result,
-                               dp_routing *routing, GError **error)
+                               dp_routing *routing, dp_lasting *lasting, GError **error)
 {
     dp_batch *b = user;
     dp_router router = { b->queue, b->routes, b->app->cancellable };
-    gboolean is_ok = dp_route_document(&router, doc, result, routing, error);
+    gboolean is_ok = dp_route_document(&router, doc, result, routing, lasting, error);
     g_autoptr(dp_doc) now = dp_queue_get(b->queue, doc->id, NULL);
     if ((is_ok && *routing != DP_ROUTING_LATER) || now == NULL)
         return is_ok;
@@ -273,11 +273,22 @@ static void show_summary(dp_batch *b, dp_exit code)
             dp_message(b->app, "info", "%s", *line);
 }
 
+/* "All is done" must be true after a power cut, too; also of what an earlier run has done. */
+static gboolean sync_journal(dp_batch *b)
+{
+    g_autoptr(GError) error = NULL;
+    if (dp_queue_sync(b->queue, TRUE, &error))
+        return TRUE;
+    dp_message(b->app, "error", "%s", error->message);
+    return FALSE;
+}
+
 static dp_exit finish(dp_batch *b, dp_runner_end end)
 {
     static const char *const ends[] = { "drained", "stopped", "time", "failures",
                                         "stalled" };
-    gboolean is_written = collect(b);
+    gboolean is_synced = sync_journal(b);
+    gboolean is_written = collect(b) && is_synced;
     b->tale->ended = is_stopped(b, end) ? "stopped" : ends[end];
     dp_tale_close(b->tale);
     is_written = write_report(b) && is_written;
@@ -423,7 +434,9 @@ int dp_cmd_batch(dp_app *app, int argc, char **argv)
     if (!dp_batch_parse(&b, &argc, &argv, &error)) {
         dp_options_name_variable("DOCVL_BATCH", &error);
         dp_message(app, "error", "%s", error->message);
-        return error->domain == DP_CONFIG_ERROR ? DP_EXIT_CONFIG : DP_EXIT_USAGE;
+        return dp_error_is_temporary(error)       ? DP_EXIT_TEMPORARY
+               : error->domain == DP_CONFIG_ERROR ? DP_EXIT_CONFIG
+                                                  : DP_EXIT_USAGE;
     }
     static char *only_list[] = { "-", NULL };
     char **arguments = arguments_of(&b, argc, argv, only_list);

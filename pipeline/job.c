@@ -183,10 +183,11 @@ static void route(const dp_job *job, const dp_doc *doc, const json_t *result,
                   dp_job_report *report)
 {
     dp_routing routing = DP_ROUTING_DONE;
+    dp_lasting lasting = DP_LASTING_SYNCED;
     g_autoptr(GError) error = NULL;
     const dp_job_hooks *hooks = job->hooks;
     if (hooks->on_published != NULL &&
-        !hooks->on_published(hooks->user, doc, result, &routing, &error)) {
+        !hooks->on_published(hooks->user, doc, result, &routing, &lasting, &error)) {
         end_failed(job, doc, error, report);
         if (report->end == DP_JOB_FAILED && !report->is_quarantined)
             report->end = DP_JOB_WAITS;
@@ -209,7 +210,7 @@ static void route(const dp_job *job, const dp_doc *doc, const json_t *result,
             hooks->on_failed(hooks->user, after);
         return;
     }
-    if (!dp_queue_routed(job->queue, doc->id, &error)) {
+    if (!dp_queue_routed(job->queue, doc->id, lasting, &error)) {
         end_ungripped(report, error);
         return;
     }
@@ -251,6 +252,9 @@ static gboolean publish(const dp_job *job, const dp_recipe *recipe, dp_doc *doc,
                         const json_t *result, const dp_publication *publication,
                         GError **error)
 {
+    const dp_job_hooks *hooks = job->hooks;
+    if (hooks->on_publish != NULL && !hooks->on_publish(hooks->user, doc, error))
+        return FALSE;
     if (doc->target != NULL) {
         g_autofree char *text =
             dp_result_text(result, "json", dp_recipe_is_plain(recipe));

@@ -106,14 +106,19 @@ typedef struct dp_job_hooks {
     /* Nothing lies at doc->path: where the file lies instead (the journal knows by then), or
      * NULL.  Caller frees.  For owners that tell the journal of a move before they move. */
     char *(*find)(void *user, const dp_doc *doc);
+    /* The result is about to get its name.  FALSE with an error: not now, the document waits
+     * by it.  For owners whose names depend on what the journal knows of this document. */
+    gboolean (*on_publish)(void *user, const dp_doc *doc, GError **error);
     /* The result is durable and journaled; now the input may be touched.  Called once after
      * publication and again (with the result read back from doc->target) for every later
      * claim of a document that is still published.  Plan with dp_queue_actions_plan(), do
      * with dp_queue_action_start() and _done().  FALSE with an error: nothing could be
      * planned (configuration, journal): the document stays published and waits by the
-     * back-off table. */
+     * back-off table.  *lasting (DP_LASTING_SYNCED) may be set to DP_LASTING_NOTED for a
+     * document whose actions would all find again what they have done: see
+     * dp_queue_routed(). */
     gboolean (*on_published)(void *user, const dp_doc *doc, const json_t *result,
-                             dp_routing *routing, GError **error);
+                             dp_routing *routing, dp_lasting *lasting, GError **error);
     /* A failure is journaled; `doc` stands as it is then (attempts, next_at, code, reason,
      * state failed, quarantined, or settled when the error was temporary). */
     void (*on_failed)(void *user, const dp_doc *doc);
@@ -121,7 +126,7 @@ typedef struct dp_job_hooks {
      * `doc` stands as it is now.  Meaning as on_published, for `failed` of the routes. */
     gboolean (*on_given_up)(void *user, const dp_doc *doc, dp_routing *routing,
                             GError **error);
-    /* The document reached its end (routed). */
+    /* The document reached its end (routed); only noted when on_published said so. */
     void (*on_done)(void *user, const dp_doc *doc, const json_t *result);
     /* "Same content as another document" came out only now (the file was changed while it
      * waited); the row `doc` is gone, `twin` is the other. */

@@ -390,9 +390,14 @@ gboolean dp_queue_unclaim(dp_queue *queue, gint64 id, GError **error)
     return queue->class->unclaim(queue, id, error);
 }
 
-gboolean dp_queue_routed(dp_queue *queue, gint64 id, GError **error)
+gboolean dp_queue_routed(dp_queue *queue, gint64 id, dp_lasting how, GError **error)
 {
-    return queue->class->routed(queue, id, error);
+    return queue->class->routed(queue, id, how, error);
+}
+
+gboolean dp_queue_sync(dp_queue *queue, gboolean is_all, GError **error)
+{
+    return queue->class->sync(queue, is_all, error);
 }
 
 gboolean dp_queue_set_path(dp_queue *queue, gint64 id, const char *path, GError **error)
@@ -450,7 +455,7 @@ GPtrArray *dp_queue_actions(dp_queue *queue, gint64 document, GError **error)
 }
 
 gboolean dp_queue_action_start(dp_queue *queue, gint64 action, const char *detail,
-                               dp_start how, GError **error)
+                               dp_lasting how, GError **error)
 {
     return is_within(detail, "an action's detail", DP_ACTION_DETAIL_MAX, error) &&
            queue->class->action_start(queue, action, detail, how, error);

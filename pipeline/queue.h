@@ -27,13 +27,14 @@
  * and is only routed on.  A worker whose lease was taken gets DP_QUEUE_LOST from every call
  * about that document and must drop it.
  *
- * Promises: when dp_queue_add, _publish (as the end), _fail, _given_up, _routed,
- * _actions_plan, _action_start (DP_START_SYNCED) or _action_fail returns TRUE, what it wrote
- * survives a power cut, and with it all that was written before.  The others promise nothing
- * of the kind, since nothing was touched yet or what was touched is recognised: losing
+ * Promises: when dp_queue_add, _publish (as the end), _fail, _given_up, _actions_plan,
+ * _action_fail, _sync, or with DP_LASTING_SYNCED _routed or _action_start returns TRUE, what it
+ * wrote survives a power cut, and with it all that was written before.  The others promise
+ * nothing of the kind, since nothing was touched yet or what was touched is recognised: losing
  * dp_queue_claim, _advance, _unclaim, _heartbeat or a publication that is to be routed costs
- * repeated pages, losing _action_start (DP_START_NOTED) or _action_done a look at what the
- * action has left; never a document.  No action touches anything before the plan is synced.
+ * repeated pages, losing _action_start or _routed (DP_LASTING_NOTED) or _action_done a look at
+ * what the actions have left; never a document.  No action touches anything before the plan is
+ * synced.
  *
  * Threads and processes: a dp_queue may be used from all threads of a process (calls take
  * turns), and any number of processes of one machine may have the same journal open.  Not
@@ -141,8 +142,8 @@ typedef struct dp_arrival {
     dp_stamp stamp;
     int priority;       /* higher first, -1000 to 1000 */
     gboolean is_forced; /* once more, even when it is done */
-    gboolean is_light; /* need not survive a power cut: the caller finds the file again by
-                            itself (batch: the same line run again) */
+    gboolean is_light;  /* only noted (dp_queue_sync): the caller finds the file again by
+                           itself, as batch does when the same line is run again */
 } dp_arrival;
 
 typedef enum dp_add {
@@ -220,6 +221,13 @@ gboolean dp_queue_heartbeat(dp_queue *queue, gint64 lease_ms, GError **error);
  * waits. */
 gboolean dp_queue_next_due(dp_queue *queue, const char *lane, gint64 *ms, GError **error);
 
+/* How much of a report lasts when the call returns. */
+typedef enum dp_lasting {
+    DP_LASTING_NOTED, /* a crash of the program leaves it, a power cut may not: enough where
+                         the plan tells all that is needed to recognise what was done */
+    DP_LASTING_SYNCED, /* nothing takes it away, nor what was written before */
+} dp_lasting;
+
 /* The worker's reports.  All of them: DP_QUEUE_LOST when this process does not hold it. */
 gboolean dp_queue_advance(dp_queue *queue, gint64 id, dp_state to, GError **error);
 
@@ -248,8 +256,14 @@ gboolean dp_queue_fail(dp_queue *queue, gint64 id, const dp_failure *failure,
 gboolean dp_queue_given_up(dp_queue *queue, gint64 id, GError **error);
 /* Give it back unworked (shutdown): settled, published or given up again, nothing counted. */
 gboolean dp_queue_unclaim(dp_queue *queue, gint64 id, GError **error);
-/* All actions are done: the end. DP_QUEUE_STATE when one is not. */
-gboolean dp_queue_routed(dp_queue *queue, gint64 id, GError **error);
+/* All actions are done: the end. DP_QUEUE_STATE when one is not.  DP_LASTING_NOTED where each
+ * of them would find again what it has done; whoever then touches the input, or says that all
+ * is done, calls dp_queue_sync() before. */
+gboolean dp_queue_routed(dp_queue *queue, gint64 id, dp_lasting how, GError **error);
+/* What dp_queue_routed() or dp_queue_add() has only noted survives a power cut from now on.  Costs a sync when
+ * nothing has synced the journal since, else nothing; is_all: a sync in any case, since other
+ * processes, or one that died, may have noted something too. */
+gboolean dp_queue_sync(dp_queue *queue, gboolean is_all, GError **error);
 
 /* The file lies elsewhere now (claimed by rename, moved by an action).  Needs no lease. */
 gboolean dp_queue_set_path(dp_queue *queue, gint64 id, const char *path, GError **error);
@@ -301,13 +315,8 @@ gboolean dp_queue_actions_plan(dp_queue *queue, gint64 document, GPtrArray *plan
 GPtrArray *dp_queue_actions(dp_queue *queue, gint64 document, GError **error);
 /* "Started" before anything is touched; `detail` (may be NULL: keep) replaces the detail in
  * the same stroke, to remember what is about to be done. */
-typedef enum dp_start {
-    DP_START_NOTED, /* a crash of the program leaves it, a power cut may not: enough where
-                        the plan tells all that is needed to recognise what was done */
-    DP_START_SYNCED, /* nothing takes it away, nor what was written before */
-} dp_start;
 gboolean dp_queue_action_start(dp_queue *queue, gint64 action, const char *detail,
-                               dp_start how, GError **error);
+                               dp_lasting how, GError **error);
 /* `moved_to` (may be NULL): where the document lies now. */
 gboolean dp_queue_action_done(dp_queue *queue, gint64 action, const char *moved_to,
                               GError **error);

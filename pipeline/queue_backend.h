@@ -25,7 +25,8 @@ typedef struct dp_queue_class {
                      dp_doc **after, GError **error);
     gboolean (*given_up)(dp_queue *queue, gint64 id, GError **error);
     gboolean (*unclaim)(dp_queue *queue, gint64 id, GError **error);
-    gboolean (*routed)(dp_queue *queue, gint64 id, GError **error);
+    gboolean (*routed)(dp_queue *queue, gint64 id, dp_lasting how, GError **error);
+    gboolean (*sync)(dp_queue *queue, gboolean is_all, GError **error);
     gboolean (*set_path)(dp_queue *queue, gint64 id, const char *path, GError **error);
     gboolean (*set_target)(dp_queue *queue, gint64 id, const char *target,
                            GError **error);
@@ -38,7 +39,7 @@ typedef struct dp_queue_class {
                              GError **error);
     GPtrArray *(*actions)(dp_queue *queue, gint64 document, GError **error);
     gboolean (*action_start)(dp_queue *queue, gint64 action, const char *detail,
-                             dp_start how, GError **error);
+                             dp_lasting how, GError **error);
     gboolean (*action_done)(dp_queue *queue, gint64 action, const char *moved_to,
                             GError **error);
     gboolean (*action_fail)(dp_queue *queue, gint64 action, const dp_failure *failure,

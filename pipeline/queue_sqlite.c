@@ -32,6 +32,7 @@ static const dp_queue_class sqlite_class = {
     .given_up = dp_sqlite_given_up,
     .unclaim = dp_sqlite_unclaim,
     .routed = dp_sqlite_routed,
+    .sync = dp_sqlite_sync,
     .set_path = dp_sqlite_set_path,
     .set_target = dp_sqlite_set_target,
     .rekey = dp_sqlite_rekey,
@@ -119,7 +120,7 @@ dp_queue *dp_queue_sqlite_open(const char *path, dp_queue_mode mode, GError **er
     dp_sqlite *q = g_new0(dp_sqlite, 1);
     q->base.class = &sqlite_class;
     q->path = g_strdup(path);
-    q->level = DP_SYNC_FULL;
+    q->is_full = TRUE;
     q->recovered_at = -DP_RECOVER_EVERY_MS;
     g_mutex_init(&q->lock);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_EXRESCODE |

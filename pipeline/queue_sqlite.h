@@ -13,7 +13,8 @@
  * Write-ahead logging: readers never wait, writers take turns.  A transaction that carries
  * a promise is committed with synchronous=FULL, which syncs the log and with it all that
  * was written before; the others with NORMAL, which costs no sync.  Every transaction
- * begins IMMEDIATE: what it read is still true when it writes.
+ * begins IMMEDIATE: what it read is still true when it writes.  What was committed without a
+ * sync is made to last by a sync of the log alone (dp_sqlite_sync).
  */
 #ifndef DP_QUEUE_SQLITE_H
 #define DP_QUEUE_SQLITE_H
@@ -89,7 +90,11 @@ typedef enum dp_sql {
 /* queue_sqlite_sql.c */
 extern const char *const dp_sql[DP_SQL_COUNT];
 
-typedef enum dp_sync { DP_SYNC_NORMAL, DP_SYNC_FULL } dp_sync;
+typedef enum dp_sync {
+    DP_SYNC_NORMAL,
+    DP_SYNC_OWED, /* as NORMAL, but dp_sqlite_sync() makes up for it */
+    DP_SYNC_FULL,
+} dp_sync;
 
 typedef struct dp_sqlite {
     dp_queue base;
@@ -97,7 +102,8 @@ typedef struct dp_sqlite {
     sqlite3 *db;
     char *path;
     sqlite3_stmt *statements[DP_SQL_COUNT]; /* prepared once, when first used */
-    dp_sync level;
+    gboolean is_full;                       /* as the handle is set */
+    gboolean is_owing;   /* a transaction of DP_SYNC_OWED was not synced yet */
     gint64 recovered_at; /* monotonic ms */
 } dp_sqlite;
 
@@ -187,12 +193,13 @@ gboolean dp_sqlite_fail(dp_queue *queue, gint64 id, const dp_failure *failure,
                         dp_doc **after, GError **error);
 gboolean dp_sqlite_given_up(dp_queue *queue, gint64 id, GError **error);
 gboolean dp_sqlite_unclaim(dp_queue *queue, gint64 id, GError **error);
-gboolean dp_sqlite_routed(dp_queue *queue, gint64 id, GError **error);
+gboolean dp_sqlite_routed(dp_queue *queue, gint64 id, dp_lasting how, GError **error);
+gboolean dp_sqlite_sync(dp_queue *queue, gboolean is_all, GError **error);
 GPtrArray *dp_sqlite_actions(dp_queue *queue, gint64 document, GError **error);
 gboolean dp_sqlite_actions_plan(dp_queue *queue, gint64 document, GPtrArray *plan,
                                 GError **error);
 gboolean dp_sqlite_action_start(dp_queue *queue, gint64 action, const char *detail,
-                                dp_start how, GError **error);
+                                dp_lasting how, GError **error);
 gboolean dp_sqlite_action_done(dp_queue *queue, gint64 action, const char *moved_to,
                                GError **error);
 gboolean dp_sqlite_action_fail(dp_queue *queue, gint64 action, const dp_failure *failure,

@@ -137,10 +137,10 @@ static gboolean step_start(dp_sqlite *q, dp_doc *doc, dp_action *action,
 }
 
 gboolean dp_sqlite_action_start(dp_queue *queue, gint64 action, const char *detail,
-                                dp_start how, GError **error)
+                                dp_lasting how, GError **error)
 {
     return report_action(queue, action,
-                         how == DP_START_SYNCED ? DP_SYNC_FULL : DP_SYNC_NORMAL,
+                         how == DP_LASTING_SYNCED ? DP_SYNC_FULL : DP_SYNC_NORMAL,
                          step_start, detail, error);
 }
 

@@ -116,10 +116,11 @@ gboolean dp_sqlite_exec(dp_sqlite *q, dp_sql_id sql, const char *what, GError **
 
 gboolean dp_sqlite_begin(dp_sqlite *q, dp_sync level, GError **error)
 {
-    dp_sql_id sql = level == DP_SYNC_FULL ? DP_SQL_SYNC_FULL : DP_SQL_SYNC_NORMAL;
-    if (q->level != level && !dp_sqlite_exec(q, sql, "choosing when to sync", error))
+    gboolean is_full = level == DP_SYNC_FULL;
+    dp_sql_id sql = is_full ? DP_SQL_SYNC_FULL : DP_SQL_SYNC_NORMAL;
+    if (q->is_full != is_full && !dp_sqlite_exec(q, sql, "choosing when to sync", error))
         return FALSE;
-    q->level = level;
+    q->is_full = is_full;
     return dp_sqlite_run(q, error, NULL, DP_SQL_BEGIN, "");
 }
 
@@ -230,10 +231,40 @@ gboolean dp_sqlite_write(dp_queue *queue, dp_sync level, dp_sqlite_work work,
 {
     dp_sqlite *q = (dp_sqlite *)queue;
     g_mutex_lock(&q->lock);
+    int changes = sqlite3_total_changes(q->db);
     gboolean is_ok = dp_sqlite_begin(q, level, error);
     if (is_ok) {
         is_ok = work(q, data, error);
         is_ok = dp_sqlite_end(q, is_ok, is_ok ? error : NULL);
+    }
+    /* A transaction that wrote nothing has synced nothing either. */
+    gboolean is_written = is_ok && sqlite3_total_changes(q->db) != changes;
+    if (is_written && level != DP_SYNC_NORMAL)
+        q->is_owing = level == DP_SYNC_OWED;
+    g_mutex_unlock(&q->lock);
+    return is_ok;
+}
+
+/* The log holds every transaction that was committed and is not in the database yet; what is
+ * in the database was synced by the checkpoint that brought it there. */
+gboolean dp_sqlite_sync(dp_queue *queue, gboolean is_all, GError **error)
+{
+    dp_sqlite *q = (dp_sqlite *)queue;
+    g_mutex_lock(&q->lock);
+    gboolean is_ok = TRUE;
+    if (is_all || q->is_owing) {
+        sqlite3_file *wal = NULL;
+        int code =
+            sqlite3_file_control(q->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+        if (code == SQLITE_OK && wal != NULL && wal->pMethods != NULL)
+            code = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+        is_ok = code == SQLITE_OK;
+        if (is_ok)
+            q->is_owing = FALSE;
+        else
+            g_set_error(error, DP_QUEUE_ERROR, DP_QUEUE_IO,
+                        "journal %s: syncing: %s (%d)", q->path, sqlite3_errstr(code),
+                        code);
     }
     g_mutex_unlock(&q->lock);
     return is_ok;

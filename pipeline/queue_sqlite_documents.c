@@ -99,7 +99,7 @@ gboolean dp_sqlite_known_hash(dp_queue *queue, const char *lane, const char *pat
 static gboolean add_locked(dp_sqlite *q, const dp_arrival *a, dp_added *added,
                            GError **error)
 {
-    if (!dp_sqlite_begin(q, a->is_light ? DP_SYNC_NORMAL : DP_SYNC_FULL, error))
+    if (!dp_sqlite_begin(q, a->is_light ? DP_SYNC_OWED : DP_SYNC_FULL, error))
         return FALSE;
     g_autoptr(GError) inner = NULL;
     g_autoptr(dp_doc) doc = doc_by_key(q, a->lane, a->sha256, a->recipe, &inner);
@@ -110,6 +110,8 @@ static gboolean add_locked(dp_sqlite *q, const dp_arrival *a, dp_added *added,
     is_ok = dp_sqlite_end(q, is_ok, inner == NULL ? &inner : NULL);
     if (!is_ok)
         g_propagate_error(error, g_steal_pointer(&inner));
+    else if (a->is_light)
+        q->is_owing = TRUE;
     return is_ok;
 }
 

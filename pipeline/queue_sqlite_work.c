@@ -172,7 +172,9 @@ static gboolean step_routed(dp_sqlite *q, dp_doc *doc, gconstpointer data, GErro
            dp_sqlite_run(q, error, NULL, DP_SQL_DOC_ROUTED, "ii", doc->id, dp_now_ms());
 }
 
-gboolean dp_sqlite_routed(dp_queue *queue, gint64 id, GError **error)
+gboolean dp_sqlite_routed(dp_queue *queue, gint64 id, dp_lasting how, GError **error)
 {
-    return dp_sqlite_report(queue, id, DP_SYNC_FULL, step_routed, NULL, error);
+    return dp_sqlite_report(queue, id,
+                            how == DP_LASTING_SYNCED ? DP_SYNC_FULL : DP_SYNC_OWED,
+                            step_routed, NULL, error);
 }

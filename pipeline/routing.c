@@ -110,7 +110,8 @@ typedef struct memory {
     gboolean is_lost; /* the journal could not be written: not the action's fault */
 } memory;
 
-static gboolean remember(void *user, const json_t *planned, dp_start how, GError **error)
+static gboolean remember(void *user, const json_t *planned, dp_lasting how,
+                         GError **error)
 {
     memory *m = user;
     char *dump = json_dumps(planned, JSON_COMPACT);
@@ -213,7 +214,7 @@ static gboolean do_one(pass *p, dp_action *action, GError **error)
     g_autoptr(GError) why = NULL;
     gboolean is_ok =
         action->state == DP_ACTION_STARTED || !was_tried ||
-        dp_queue_action_start(queue, action->id, NULL, DP_START_NOTED, error);
+        dp_queue_action_start(queue, action->id, NULL, DP_LASTING_NOTED, error);
     if (is_ok) {
         gboolean is_done = dp_action_do(&run, &why);
         if (is_done)
@@ -253,8 +254,18 @@ static gboolean do_each(pass *p, GPtrArray *actions, GError **error)
     return is_ok;
 }
 
+/* Would each of them, done again from its plan, find what it has made?  Without actions
+ * nothing has synced the publication either. */
+static gboolean are_files(const GPtrArray *actions)
+{
+    for (guint i = 0; i < actions->len; i++)
+        if (!dp_action_is_file(((dp_action *)actions->pdata[i])->kind))
+            return FALSE;
+    return actions->len > 0;
+}
+
 static gboolean do_all(const dp_router *router, const dp_doc *doc, dp_route_facts *facts,
-                       dp_routing *routing, GError **error)
+                       dp_routing *routing, dp_lasting *lasting, GError **error)
 {
     pass p = { .router = router,
                .doc = doc,
@@ -267,6 +278,8 @@ static gboolean do_all(const dp_router *router, const dp_doc *doc, dp_route_fact
     /* Also in front of one that failed: what was done needs no second look. */
     is_ok = is_ok && settle(&p, error);
     *routing = p.routing;
+    if (lasting != NULL && is_ok && are_files(actions))
+        *lasting = DP_LASTING_NOTED;
     g_ptr_array_unref(p.folders);
     g_ptr_array_unref(p.waiting);
     g_free(p.path);
@@ -274,12 +287,13 @@ static gboolean do_all(const dp_router *router, const dp_doc *doc, dp_route_fact
 }
 
 gboolean dp_route_document(const dp_router *router, const dp_doc *doc,
-                           const json_t *result, dp_routing *routing, GError **error)
+                           const json_t *result, dp_routing *routing, dp_lasting *lasting,
+                           GError **error)
 {
     assert(router->queue != NULL);
     dp_doc_facts f;
     dp_doc_facts_init(&f, doc, result);
-    gboolean is_ok = do_all(router, doc, &f.facts, routing, error);
+    gboolean is_ok = do_all(router, doc, &f.facts, routing, lasting, error);
     dp_doc_facts_clear(&f);
     return is_ok;
 }
@@ -307,7 +321,7 @@ gboolean dp_route_failed(const dp_router *router, const dp_doc *doc, dp_routing 
         f.facts.path = NULL; /* it was taken away: that is why */
     if (doc->target == NULL || dp_path_is_gone(doc->target))
         f.facts.result_path = NULL;
-    gboolean is_ok = do_all(router, doc, &f.facts, routing, error);
+    gboolean is_ok = do_all(router, doc, &f.facts, routing, NULL, error);
     dp_doc_facts_clear(&f);
     json_decref(result);
     return is_ok;

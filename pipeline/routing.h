@@ -24,10 +24,12 @@ void dp_doc_facts_clear(dp_doc_facts *f);
 
 /* The hook on_published (job.h) for a document that this process holds: match, plan once,
  * do what is not done.  A document whose path is its target has no file but its result.
- * When an action moves the document its path in the journal follows.  Any thread; blocks as
- * long as the actions do. */
+ * When an action moves the document its path in the journal follows.  *lasting (may be NULL)
+ * becomes DP_LASTING_NOTED when all of its actions make files, and there is one.  Any thread;
+ * blocks as long as the actions do. */
 gboolean dp_route_document(const dp_router *router, const dp_doc *doc,
-                           const json_t *result, dp_routing *routing, GError **error);
+                           const json_t *result, dp_routing *routing, dp_lasting *lasting,
+                           GError **error);
 
 /* The hook on_given_up (job.h) for a document that this process holds: `failed` of the
  * routes, planned and done in the same way.  Templates and receivers see a result with the

@@ -3,8 +3,8 @@
  *
  * There are more threads than seats: a thread needs a seat to compute and gives it away
  * while it waits for its document's reader or the disk.  One more thread, the keeper, sends
- * the heart-beats, watches the time limit, and gives back documents whose row could not be
- * written when their work ended.
+ * the heart-beats, watches the time limit, syncs what the journal has only noted, and gives
+ * back documents whose row could not be written when their work ended.
  */
 #include "runner.h"
 
@@ -17,6 +17,7 @@
 #define WORKERS_DEFAULT_MAX 16
 #define IDLE_MS_MAX         2000 /* FOREVER: another process may have added something */
 #define TICK_US             200000
+#define SYNC_US             G_USEC_PER_SEC /* what is only noted waits so long at most */
 #define STALLS_MAX          6 /* PUSHED: temporary errors in a row that end the run */
 #define AGAIN_MAX           3 /* PUSHED: times that one document is tried in a run */
 #define PAUSE_MS_MAX        60000
@@ -396,6 +397,7 @@ static gpointer keeper_main(gpointer data)
 {
     dp_runner *r = data;
     gint64 beat_us = dp_lease_ms() * 1000 / 3, beaten = g_get_monotonic_time();
+    gint64 synced = beaten;
     g_mutex_lock(&r->lock);
     while (r->running > 0) {
         wait_us(r, MIN(beat_us, TICK_US));
@@ -410,10 +412,15 @@ static gpointer keeper_main(gpointer data)
             beaten = now;
         if (is_back)
             give_back(r);
+        if (now - synced >= SYNC_US) { /* a later document's sync may have been faster */
+            (void)dp_queue_sync(r->queue, FALSE, NULL); /* tried again at the next tick */
+            synced = now;
+        }
         g_mutex_lock(&r->lock);
     }
     g_mutex_unlock(&r->lock);
     give_back(r);
+    (void)dp_queue_sync(r->queue, FALSE, NULL);
     return NULL;
 }
 

@@ -164,6 +164,18 @@ static void forget_target(dp_watch *w, const char *target)
 
 /* ---- done ----------------------------------------------------------------------------------- */
 
+/* Before the input is gone: a plan that is done again after a power cut wants the document.
+ * A move has told the journal its new path, synced. */
+static gboolean is_end_synced(dp_watch *w)
+{
+    g_autoptr(GError) error = NULL;
+    if (dp_queue_sync(w->queue, FALSE, &error))
+        return TRUE;
+    dp_message(w->app, "error", "%s", error->message);
+    note_sweep(w);
+    return FALSE;
+}
+
 static gboolean put_away(dp_watch *w, const dp_place *place, const char *path, gint64 id)
 {
     g_autofree char *moved = NULL;
@@ -172,6 +184,8 @@ static gboolean put_away(dp_watch *w, const dp_place *place, const char *path, g
         return !is_ours(place, path) ||
                move_to(w, place->folder->path, place, path, id, &moved);
     case DP_DONE_DELETE:
+        if (!is_end_synced(w))
+            return FALSE;
         if (g_unlink(path) != 0 && errno != ENOENT) {
             dp_message(w->app, "error", "removing %s: %s", path, g_strerror(errno));
             note_sweep(w);
@@ -357,14 +371,23 @@ static char *find_file(void *user, const dp_doc *doc)
     return NULL;
 }
 
+/* A power cut must not leave a result whose document the journal has forgotten: it would come
+ * back from the work folder, find its name taken, and get a second result.  Mostly the journal
+ * was synced since it came. */
+static gboolean on_publish(void *user, const dp_doc *doc, GError **error)
+{
+    dp_watch *w = user;
+    return dp_queue_sync(w->queue, FALSE, error);
+}
+
 /* Routes of the configuration as it is now; a plan that was made stands (queue.h). */
 static gboolean on_published(void *user, const dp_doc *doc, const json_t *result,
-                             dp_routing *routing, GError **error)
+                             dp_routing *routing, dp_lasting *lasting, GError **error)
 {
     dp_watch *w = user;
     g_autoptr(dp_site) site = dp_watch_site(w);
     dp_router router = { w->queue, dp_site_routes(site), w->app->cancellable };
-    return dp_route_document(&router, doc, result, routing, error);
+    return dp_route_document(&router, doc, result, routing, lasting, error);
 }
 
 static void on_done(void *user, const dp_doc *claimed, const json_t *result)
@@ -442,6 +465,7 @@ dp_job_hooks dp_watch_hooks(dp_watch *watch)
     return (dp_job_hooks){ .user = watch,
                            .recipe = find_recipe,
                            .find = find_file,
+                           .on_publish = on_publish,
                            .on_published = on_published,
                            .on_failed = on_failed,
                            .on_given_up = on_given_up,

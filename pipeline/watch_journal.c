@@ -168,8 +168,10 @@ static void count_added(dp_folder *f, gboolean is_duplicate)
 /* The journal knows this very file: a crash came between the journal and the move. */
 static gboolean finish_known(dp_folder *f, const dp_place *place, const dp_doc *doc)
 {
+    /* Whoever wrote that it is done may have died without a sync. */
     if (doc->state == DP_STATE_ROUTED)
-        return dp_finish_done(f->watch, place, doc);
+        return dp_queue_sync(f->watch->queue, TRUE, NULL) &&
+               dp_finish_done(f->watch, place, doc);
     if (doc->state == DP_STATE_FAILED || doc->state == DP_STATE_QUARANTINED)
         return dp_finish_failed(f->watch, place, doc);
     dp_runner_wake(f->watch->runner);

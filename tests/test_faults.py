@@ -132,10 +132,15 @@ def kills(tally, folder, most, seed, every):
     killed(tally, trial, "a batch", names, most, seed)
 
 
-def watched(folder):
+def watched(folder, *more):
     draw(folder / "a.png", "Total 12.50", (60, 40))
     (folder / "bad.pdf").write_bytes(b"no document at all")
-    return faults.Watch(folder, (folder / "a.png", folder / "bad.pdf"))
+    return faults.Watch(folder, (folder / "a.png", folder / "bad.pdf"), *more)
+
+
+def cuts(tally, trial, what, names, most, seed):
+    tally.run(trial, f"{what}: the journal as a power cut leaves it",
+              [f"cut:{n}" for n in spread(len(names), most, f"{seed}cut")])
 
 
 def watches(tally, folder, most, seed, every):
@@ -145,8 +150,13 @@ def watches(tally, folder, most, seed, every):
     # a watcher has to be waited for
     most = most and max(1, most // 4)
     killed(tally, trial, "a watcher", names, most, f"{seed}w")
-    tally.run(trial, "the journal as a power cut leaves it",
-              [f"cut:{n}" for n in spread(len(names), most, f"{seed}cut")])
+    cuts(tally, trial, "a watcher", names, most, seed)
+    (folder / "files").mkdir()
+    trial = watched(folder / "files", faults.FILE_ROUTES, faults.FILE_ENDS, "delete")
+    names = tally.counts("watch, files only", trial)["names"]
+    print(f"with actions that make files only, {len(names)} calls", flush=True)
+    killed(tally, trial, "a watcher, files only", names, most, f"{seed}f")
+    cuts(tally, trial, "a watcher, files only", names, most, seed)
 
 
 def some(points, most, seed):

@@ -130,6 +130,13 @@ def states(path, mode="ro"):
     return {os.path.basename(os.fsdecode(name)): state for name, state in rows}
 
 
+def in_work(path):
+    """How many documents of a journal somebody has, or is still giving up."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        return db.execute("SELECT count(*) FROM documents WHERE worker<>'' OR "
+                          "giving_up=1").fetchone()[0]
+
+
 def identities(folder):
     return {str(p.relative_to(folder)): p.stat().st_ino for p in folder.rglob("*.json")}
 
@@ -239,11 +246,32 @@ routes:
 """
 
 
-class Watch:
-    """A watched folder with routes for what succeeded and for what failed: killed once."""
+# Nothing but files is made: that a document is through is only noted, and then its input goes.
+FILE_ROUTES = """
+routes:
+  root: archive
+  rules:
+    - name: pictures
+      when: {file: '*.png'}
+      do:
+        - copy: 'copies/{@file}'
+        - append: {to: all.csv, columns: ['@file', '@status']}
+        - write: {to: 'kept/{@file}.csv', format: csv}
+        - link: 'links/{@file}'
+"""
+ENDS = ("archive/lost/bad.pdf", "archive/pictures/a.png")
+FILE_ENDS = ("out/failed/bad.pdf",)
 
-    def __init__(self, folder, inputs):
+
+class Watch:
+    """A watched folder with routes for what succeeded and for what failed: killed once.
+    `ends`: what there is when all is done."""
+
+    def __init__(self, folder, inputs, routes=ROUTES, ends=ENDS, on_done="move"):
         self.folder = folder
+        self.on_done = on_done
+        self.routes = routes
+        self.ends = ends
         self.inputs = {path.name: path.read_bytes() for path in inputs}
         self.site = folder / "site"
         self.args = ["watch", self.site / "c.yaml"]
@@ -256,7 +284,8 @@ class Watch:
         (self.site / "in").mkdir(parents=True)
         (self.site / "c.yaml").write_text(
             "journal: j.db\nworkers: 1\ndefaults: {schema: ./tiny.yaml}\n"
-            "folders:\n  - {path: in, out: out, settle: 0s, rescan: 1s}\n" + ROUTES)
+            "folders:\n  - {path: in, out: out, settle: 0s, rescan: 1s,\n"
+            f"     on_done: {self.on_done}}}\n" + self.routes)
         (self.site / "tiny.yaml").write_text(SCHEMA)
         for name, data in self.inputs.items():
             (self.site / "in" / name).write_bytes(data)
@@ -281,12 +310,12 @@ class Watch:
 
     def is_done(self):
         """Both are where the routes put them, and nobody is at work on them any more."""
-        archive = self.site / "archive"
-        if not ((archive / "lost" / "bad.pdf").exists() and
-                (archive / "pictures" / "a.png").exists()):
+        if not all((self.site / end).exists() for end in self.ends):
             return False
         try:
-            return sorted(states(self.site / "j.db").values()) == ["quarantined", "routed"]
+            path = self.site / "j.db"
+            return (sorted(states(path).values()) == ["quarantined", "routed"] and
+                    not in_work(path))
         except sqlite3.Error:
             return False
 

@@ -371,7 +371,7 @@ ssize_t pread64(int fd, void *data, size_t count, off64_t where)
  * lock: nobody writes meanwhile. */
 static int keep_synced(int fd, int result)
 {
-    char link[64], path[4096], copy[8192], buffer[65536];
+    char link[64], path[4096], copy[8192], part[8200], buffer[65536];
     if (synced_dir == NULL || !is_on || result != 0)
         return result;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -381,13 +381,17 @@ static int keep_synced(int fd, int result)
     if (base == NULL || strstr(base, ".db") == NULL)
         return result;
     snprintf(copy, sizeof copy, "%s%s", synced_dir, base);
-    int to = (int)syscall(SYS_openat, AT_FDCWD, copy, O_CREAT | O_TRUNC | O_WRONLY, 0644);
+    snprintf(part, sizeof part, "%s.part",
+             copy); /* another thread's end may come meanwhile */
+    int to = (int)syscall(SYS_openat, AT_FDCWD, part, O_CREAT | O_TRUNC | O_WRONLY, 0644);
     long n;
     for (off_t at_byte = 0;
          (n = syscall(SYS_pread64, fd, buffer, sizeof buffer, at_byte)) > 0; at_byte += n)
         if (syscall(SYS_write, to, buffer, (size_t)n) != n)
             break;
     syscall(SYS_close, to);
+    if (n == 0)
+        syscall(SYS_renameat2, AT_FDCWD, part, AT_FDCWD, copy, 0);
     return result;
 }
 

@@ -316,19 +316,21 @@ static void test_actions(fixture *f, gconstpointer unused)
         dp_queue_actions_plan(f->queue, id, other, &error)); /* the first stands */
     g_autoptr(GPtrArray) actions = dp_queue_actions(f->queue, id, &error);
     g_assert_cmpuint(actions->len, ==, 2);
-    g_assert_false(dp_queue_routed(f->queue, id, &error));
+    g_assert_false(dp_queue_routed(f->queue, id, DP_LASTING_NOTED, &error));
     g_assert_error(error, DP_QUEUE_ERROR, DP_QUEUE_STATE);
     g_clear_error(&error);
     for (guint i = 0; i < 2; i++) {
         const dp_action *a = g_ptr_array_index(actions, i);
         g_assert_true(
-            dp_queue_action_start(f->queue, a->id, "{}", DP_START_SYNCED, &error));
+            dp_queue_action_start(f->queue, a->id, "{}", DP_LASTING_SYNCED, &error));
         g_assert_true(dp_queue_action_done(f->queue, a->id, NULL, &error));
         g_assert_false(dp_queue_action_done(f->queue, a->id, NULL, &error));
         g_assert_error(error, DP_QUEUE_ERROR, DP_QUEUE_STATE);
         g_clear_error(&error);
     }
-    g_assert_true(dp_queue_routed(f->queue, id, &error));
+    g_assert_true(dp_queue_routed(f->queue, id, DP_LASTING_NOTED, &error));
+    g_assert_true(dp_queue_sync(f->queue, FALSE, &error));
+    g_assert_true(dp_queue_sync(f->queue, TRUE, &error));
     g_assert_cmpint(state_of(f, id), ==, DP_STATE_ROUTED);
 }
 
