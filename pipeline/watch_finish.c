@@ -351,14 +351,9 @@ static dp_recipe *find_recipe(void *user, const dp_doc *doc)
 
 /* A file in a work folder whose content the journal knows under a path where nothing lies is
  * that document: its move did not happen. */
-static char *find_file(void *user, const dp_doc *doc)
+static char *find_claimed(dp_watch *w, const dp_place *place, const dp_doc *doc)
 {
-    dp_watch *w = user;
-    g_autoptr(dp_site) site = dp_watch_site(w);
-    dp_place place;
-    if (!dp_site_place(site, doc->origin, &place))
-        return NULL;
-    g_autoptr(GPtrArray) paths = dp_claims_find(place.folder->path, place.relative);
+    g_autoptr(GPtrArray) paths = dp_claims_find(place->folder->path, place->relative);
     for (guint i = 0; i < paths->len; i++) {
         const char *path = g_ptr_array_index(paths, i);
         char sha256[65];
@@ -369,6 +364,23 @@ static char *find_file(void *user, const dp_doc *doc)
             return g_strdup(path);
     }
     return NULL;
+}
+
+/* A sweep may be moving it just now, and the journal know the new place already: what the
+ * journal says is looked at once more when that is over. */
+static char *find_file(void *user, const dp_doc *doc)
+{
+    dp_watch *w = user;
+    g_autoptr(dp_site) site = dp_watch_site(w);
+    dp_place place;
+    if (!dp_site_place(site, doc->origin, &place))
+        return NULL;
+    begin_move(w, doc->id);
+    g_autoptr(dp_doc) now = dp_queue_get(w->queue, doc->id, NULL);
+    char *path = now != NULL && is_there(now->path) ? g_strdup(now->path)
+                                                    : find_claimed(w, &place, doc);
+    end_move(w, doc->id);
+    return path;
 }
 
 /* A power cut must not leave a result whose document the journal has forgotten: it would come
