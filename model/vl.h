@@ -32,8 +32,8 @@ typedef enum vl_code {
     VL_FORMAT,      /* a file is damaged or is not what it should be */
     VL_UNSUPPORTED, /* well-formed, but of a kind this core does not run */
     VL_LIMIT,       /* larger than a documented limit */
-    VL_NOMEM,
-    VL_CANCELLED, /* a callback asked to stop */
+    VL_NOMEM,       /* no memory, thread or descriptor to be had now */
+    VL_CANCELLED,   /* a callback asked to stop */
 } vl_code;
 
 typedef struct vl_error {

@@ -47,6 +47,14 @@ static void release(const uint8_t *data, size_t bytes)
         (void)madvise((void *)first, end - first, MADV_DONTNEED); /* only a hint */
 }
 
+/* What the system has run out of may be there again in a moment. */
+static vl_code code_of(int failed)
+{
+    return failed == ENOMEM || failed == EMFILE || failed == ENFILE || failed == EAGAIN
+               ? VL_NOMEM
+               : VL_IO;
+}
+
 static int file_open(const char *dir, const char *name, struct stat *st, vl_error *err)
 {
     char path[4096];
@@ -58,7 +66,7 @@ static int file_open(const char *dir, const char *name, struct stat *st, vl_erro
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, st) != 0) {
-        (void)vl_fail(err, VL_IO, "%.160s: %s", path, strerror(errno));
+        (void)vl_fail(err, code_of(errno), "%.160s: %s", path, strerror(errno));
     } else if (!S_ISREG(st->st_mode)) {
         (void)vl_fail(err, VL_IO, "%.160s: not a file", path);
     } else {
@@ -93,7 +101,7 @@ char *vl_file_read(const char *dir, const char *name, size_t bytes_max, size_t *
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
-            (void)vl_fail(err, VL_IO, "%.80s: %s", name,
+            (void)vl_fail(err, n < 0 ? code_of(errno) : VL_IO, "%.80s: %s", name,
                           n < 0 ? strerror(errno) : "became shorter while it was read");
             free(text);
             text = NULL;
@@ -242,7 +250,8 @@ static bool shard_add(vl_weights *w, const char *dir, const char *file, vl_error
     int mapped_errno = errno;
     (void)close(fd); /* the mapping stays */
     if (data == MAP_FAILED)
-        return vl_fail(err, VL_IO, "%.80s: %s", file, strerror(mapped_errno)) != NULL;
+        return vl_fail(err, code_of(mapped_errno), "%.80s: %s", file,
+                       strerror(mapped_errno)) != NULL;
     *s = (shard){ .data = data, .bytes = (size_t)st.st_size };
     w->shard_count++;
     return shard_read(w, s, file, err);

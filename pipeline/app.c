@@ -153,7 +153,7 @@ char **dp_schema_dirs(void)
     return (char **)g_ptr_array_free(dirs, FALSE);
 }
 
-dx_engine *dp_open_engine(const dp_app *app, vl_model **model)
+dx_engine *dp_open_engine(const dp_app *app, vl_model **model, dp_exit *code)
 {
     g_autofree char *dir = dp_model_dir(app);
     vl_error err = { 0 };
@@ -162,7 +162,10 @@ dx_engine *dp_open_engine(const dp_app *app, vl_model **model)
     if (g_strcmp0(compute, "fp32") == 0)
         opts.compute = VL_COMPUTE_FP32;
     vl_model *opened = vl_model_open(dir, &opts, &err);
+    *code = DP_EXIT_MODEL;
     if (opened == NULL) {
+        if (err.code == VL_NOMEM)
+            *code = DP_EXIT_TEMPORARY;
         dp_message(app, "error", "model %s: %s", dir, err.text);
         return NULL;
     }

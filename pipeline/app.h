@@ -58,8 +58,10 @@ gboolean dp_limits_read(dp_app *app, GError **error);
 char *dp_model_dir(const dp_app *app);
 char **dp_schema_dirs(void);
 
-/* Open model and engine; on failure says why and returns NULL (exit DP_EXIT_MODEL). */
-dx_engine *dp_open_engine(const dp_app *app, vl_model **model);
+/* Open model and engine; on failure says why and returns NULL (*code: DP_EXIT_MODEL, or
+ * DP_EXIT_TEMPORARY when there was no memory, thread or descriptor for it).  `model` may be
+ * NULL, else the caller owns a reference. */
+dx_engine *dp_open_engine(const dp_app *app, vl_model **model, dp_exit *code);
 
 /* Called around every wait for the document's reader; may be NULL. */
 typedef struct dp_input_waits {

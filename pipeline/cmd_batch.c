@@ -314,14 +314,14 @@ static dp_exit finish(dp_batch *b, dp_runner_end end)
     return code;
 }
 
-static gboolean open_model(dp_batch *b, GError **error)
+static gboolean open_model(dp_batch *b, dp_exit *why)
 {
     guint jobs = b->jobs > 0 ? (guint)b->jobs : dp_workers_default();
     dp_app app = *b->app;
     if (app.threads ==
         0) /* a document for each processor beats a processor for each matrix */
         app.threads = (int)MAX(1, (dp_workers_default() + jobs - 1) / jobs);
-    b->engine = dp_open_engine(&app, &b->model);
+    b->engine = dp_open_engine(&app, &b->model, why);
     return b->engine != NULL;
 }
 
@@ -392,8 +392,9 @@ static int run(dp_batch *b, char **arguments)
     g_autoptr(GError) error = NULL;
     if (!dp_check_schema(b->app, b->schema))
         return DP_EXIT_CONFIG;
-    if (!open_model(b, &error))
-        return DP_EXIT_MODEL;
+    dp_exit why;
+    if (!open_model(b, &why))
+        return (int)why;
     if (!open_recipe(b))
         return DP_EXIT_CONFIG;
     b->tale = dp_tale_new();

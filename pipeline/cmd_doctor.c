@@ -126,10 +126,11 @@ static gboolean time_page(vl_model *model, double *seconds)
 static int tell_model(const dp_app *app)
 {
     vl_model *model = NULL;
-    g_autoptr(dx_engine) engine = dp_open_engine(app, &model);
+    dp_exit why;
+    g_autoptr(dx_engine) engine = dp_open_engine(app, &model, &why);
     if (engine == NULL) {
         puts("model      cannot be opened");
-        return DP_EXIT_MODEL;
+        return (int)why;
     }
     const vl_model_info *info = vl_model_get_info(model);
     printf("model      %s, %.1f million parameters, %s, %.0f MiB\nhash       %s\n",

@@ -94,10 +94,10 @@ static int refuse(const run *r, const char *format, ...)
     return DP_EXIT_USAGE;
 }
 
-static gboolean open_engine(run *r)
+static gboolean open_engine(run *r, dp_exit *why)
 {
     vl_model *model = NULL;
-    r->engine = dp_open_engine(r->app, &model);
+    r->engine = dp_open_engine(r->app, &model, why);
     if (r->engine == NULL)
         return FALSE;
     r->model = vl_model_get_info(model);
@@ -232,8 +232,9 @@ int dp_cmd_extract(dp_app *app, int argc, char **argv)
         dp_message(app, "error", "%s: %s", r.out_dir, g_strerror(errno));
         return DP_EXIT_USAGE;
     }
-    if (!open_engine(&r))
-        return DP_EXIT_MODEL;
+    dp_exit why;
+    if (!open_engine(&r, &why))
+        return (int)why;
     dp_recipe_opts recipe_opts = { .schema = r.schema_name,
                                    .text = app->text,
                                    .passwords = (const char *const *)app->passwords,
@@ -287,8 +288,9 @@ static void print_class(run *r, const dp_input *input, json_t *result)
 static int walk(run *r, char **files, work job,
                 void (*print)(run *, const dp_input *, json_t *))
 {
-    if (!open_engine(r))
-        return DP_EXIT_MODEL;
+    dp_exit why;
+    if (!open_engine(r, &why))
+        return (int)why;
     dp_tally tally = { 0 };
     for (r->index = 0; r->index < r->count; r->index++) {
         if (g_cancellable_is_cancelled(r->app->cancellable))

@@ -84,9 +84,10 @@ int dp_cmd_model(dp_app *app, int argc, char **argv)
         return DP_EXIT_USAGE;
     }
     vl_model *model = NULL;
-    g_autoptr(dx_engine) engine = dp_open_engine(app, &model);
+    dp_exit why;
+    g_autoptr(dx_engine) engine = dp_open_engine(app, &model, &why);
     if (engine == NULL)
-        return DP_EXIT_MODEL;
+        return (int)why;
     json_t *facts = model_facts(vl_model_get_info(model));
     print_json(facts);
     json_decref(facts);

@@ -150,9 +150,14 @@ static gboolean open_engine(route_run *r, GError **error)
     if (r->recipe != NULL)
         return TRUE;
     vl_model *model = NULL;
-    r->engine = dp_open_engine(r->app, &model);
+    dp_exit why;
+    r->engine = dp_open_engine(r->app, &model, &why);
     if (r->engine == NULL) {
-        g_set_error(error, DX_ERROR, DX_MODEL, "the model cannot be opened");
+        if (why == DP_EXIT_TEMPORARY)
+            g_set_error(error, DP_ROUTE_ERROR, DP_ROUTE_TEMPORARY,
+                        "the model cannot be opened now");
+        else
+            g_set_error(error, DX_ERROR, DX_MODEL, "the model cannot be opened");
         return FALSE;
     }
     r->model = vl_model_get_info(model);

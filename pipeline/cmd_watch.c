@@ -410,10 +410,11 @@ static int run(service *s, dp_config *config)
         s->app->model_dir = g_strdup(config->model);
     if (s->app->threads == 0)
         s->app->threads = (int)config->threads;
-    s->engine = dp_open_engine(s->app, &s->model);
+    dp_exit why;
+    s->engine = dp_open_engine(s->app, &s->model, &why);
     if (s->engine == NULL) {
         dp_config_free(config);
-        return DP_EXIT_MODEL;
+        return (int)why;
     }
     g_autofree char *location = NULL;
     s->watch.queue = open_journal(s->app, config, &location);

@@ -658,9 +658,9 @@ class Limits(Case):
             return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
         codes = [docvl("read", RECEIPT, preexec_fn=limited(n)).returncode
                  for n in range(5, 25)]
-        self.assertLessEqual(set(codes), {0, 1, 7, 75, 127}, codes)
+        self.assertLessEqual(set(codes), {0, 1, 75, 127}, codes)
         self.assertIn(75, codes)
-        few = range(5, 25)[codes.index(75)]
+        few = max(n for n, code in zip(range(5, 25), codes) if code == 75)
         for command in (["classify"], ["extract", "--schema", "receipt"]):
             self.expect(75, *command, RECEIPT, preexec_fn=limited(few))
 

@@ -39,6 +39,8 @@ OPENS = ("open", "fopen", "memfd_create", "socketpair", "pipe2", "posix_spawn", 
 NO_OPENING = {"EMFILE": 24, "ENFILE": 23, "EIO": 5}
 # A pipe that can't be read is no signal to stop: the thread that waits for one goes on.
 ALWAYS = ("5@read:1", "24@read:1", "4@read:1")
+# What the system may have again in a moment, where a model is opened.
+RUN_OUT = {"ENOMEM": 12, "EMFILE": 24, "ENFILE": 23}
 
 
 def draw(path, text, size=(300, 120)):
@@ -209,6 +211,41 @@ def watch_failures(tally, folder, most, seed, every):
     failed(tally, trial, "a watcher", most and max(1, most // 4), seed, every, WATCH_MEMORY)
 
 
+class Opening:
+    """A model that is opened and told about.  Nothing is wrong with it, so nothing that the
+    system has run out of may show as a broken one: units do not try that again."""
+
+    args = ("model", "info")
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.codes = set()
+
+    def counts(self):
+        faults.docvl(self.args, **faults.ask_counts(self.folder))
+        return faults.counted(self.folder)
+
+    def faults(self, order):
+        code, err, call = faults.disturbed(self.args, order, self.folder / "trace")
+        self.codes.add(code)
+        if code in (0, 1, faults.TEMPORARY) and (code == 0 or err):
+            return []
+        return [f"exit status {code}: {err[-500:]} ({call})"]
+
+
+def openings(tally, folder, most, seed, every):
+    trial = Opening(folder)
+    found = tally.counts("model", trial)
+    for name, number in RUN_OUT.items():
+        orders = [f"{number}@{call}:{n}" for call in ("open", "mmap")
+                  for n in range(1, 1 + sum(c.startswith(call) for c in found["names"]))]
+        tally.run(trial, f"opening a model, {name}", orders)
+    tally.run(trial, "opening a model, no memory",
+              some([f"nomem#{way}" for way in found["plain_ways"]], most and 4 * most, seed))
+    if trial.codes and faults.TEMPORARY not in trial.codes:
+        tally.wrong.append(f"opening a model: never a temporary error: {trial.codes}")
+
+
 def small_disk(folder):
     """A tmpfs of 1 MiB, or None where mounting is not allowed."""
     disk = folder / "disk"
@@ -257,7 +294,7 @@ def full_disk(tally, folder):
         subprocess.run(["umount", disk], check=False)
 
 
-PARTS = {"kill": kills, "watch": watches, "fail": failures, "watch-fail": watch_failures}
+PARTS = {"model": openings, "kill": kills, "watch": watches, "fail": failures, "watch-fail": watch_failures}
 
 
 def main():
