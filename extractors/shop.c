@@ -16,15 +16,20 @@
 #define ADDRESS_MOST 5   /* lines */
 #define SEEN_LEAST   0.6 /* probability of a word: "0Y" off a smudge is no company */
 
-#define NAME_FORM   3.8 /* the first line with the form of a company */
-#define NAME_FIRST  2.6 /* the first solid line */
-#define NAME_FAINT  1.5 /* the first line, hardly read */
-#define NAME_NEXT   0.7 /* the second */
-#define NAME_BEFORE 0.8 /* the line right above the address */
-#define BLOCK_HEAD  2.6 /* the lines of street to place */
-#define BLOCK_PLACE 1.0 /* with a postcode */
-#define DATE_FIRST  1.2 /* the first date */
-#define DATE_TIME   0.8 /* with a time in its line */
+#define NAME_FORM     3.8 /* the first line with the form of a company */
+#define NAME_FIRST    2.6 /* the first solid line */
+#define NAME_FAINT    1.5 /* the first line, hardly read */
+#define NAME_NEXT     0.7 /* the second */
+#define NAME_BEFORE   0.8 /* the line right above the address */
+#define BLOCK_HEAD    2.6 /* the lines of street to place */
+#define BLOCK_PLACE   1.0 /* with a postcode */
+#define DATE_FIRST    1.2 /* the first date */
+#define DATE_TIME     0.8 /* with a time in its line */
+#define TIME_ONLY     1.0
+#define CURRENCY_ONLY 1.2
+#define PAID_FIRST    3.0 /* a way to pay with a sum beside it */
+#define PAID_NEXT     1.5
+#define PAID_ALONE    0.8 /* without a sum */
 
 typedef struct line {
     char *text; /* of a row */
@@ -559,10 +564,66 @@ static void add_day(const dx_scene *s, GArray *clues)
         }
         dx_clue_span(clues, l, "date", d->start, d->end, score);
     }
+    if (times->len == 1) /* "Till 2   17:26"; hours of business are two */
+        dx_clue_span(clues, l, "time", g_array_index(times, dx_candidate, 0).start,
+                     g_array_index(times, dx_candidate, 0).end, TIME_ONLY);
+}
+
+/* "Price (€)": the one currency that a receipt names, beside an amount or not. */
+static void add_currency(const dx_scene *s, GArray *clues)
+{
+    const dx_layout *l = s->layout;
+    g_autoptr(GArray) found =
+        dx_find_candidates(DX_KIND_CURRENCY, l->text, l->bytes, s->context);
+    const dx_candidate *first = found->len > 0 ? (const dx_candidate *)found->data : NULL;
+    for (guint i = 1; i < found->len; i++)
+        if (strcmp(g_array_index(found, dx_candidate, i).value, first->value) != 0)
+            return;
+    if (first != NULL)
+        dx_clue_span(clues, l, "currency", first->start, first->end, CURRENCY_ONLY);
+}
+
+/* Ways to pay as tills print them, up to the sum, the number of the card, or the end. */
+static const char pay_words[] =
+    "^(?:cash|(?:credit |debit )?card|visa|master ?card|maestro|amex|american express|"
+    "bar|ec[- ]?karte|girocard|kreditkarte|karte|esp[eè]ces|carte(?: bancaire| bleue)?|"
+    "cb|efectivo|tarjeta|contant[ei]|bancomat|carta di credito|pin|numer[aá]rio|dinheiro|"
+    "multibanco|cart[aã]o|got[oó]wk[aą]|kart[aą](?: płatnicza)?|blik|hotov[eě]|hotovost|"
+    "kartou|platebn[ií] karta|tunai)"
+    "(?= ?(?:$|[:*.€$£]|[a-złč]{0,4}\\.? ?-?\\d))";
+
+/* A way to pay is its own label: what stands beside it is the sum. */
+static void add_payment(const dx_layout *l, GArray *clues)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GRegex) regex = g_regex_new(pay_words, G_REGEX_CASELESS, 0, &error);
+    g_assert_no_error(error); /* the pattern is ours */
+    guint count = 0;
+    for (guint i = 0; i < l->cells->len; i++) {
+        const dx_cell *c = &g_array_index(l->cells, dx_cell, i);
+        const dx_cell *next = i + 1 < l->cells->len ? c + 1 : NULL;
+        g_autoptr(GMatchInfo) match = NULL;
+        g_autofree char *text = g_strndup(l->text + c->start, c->end - c->start);
+        int start, end;
+        if (!g_regex_match(regex, text, 0, &match) ||
+            !g_match_info_fetch_pos(match, 0, &start, &end))
+            continue;
+        gboolean has_sum = strpbrk(text + end, ".,") != NULL;
+        if (next != NULL && next->row == c->row)
+            has_sum |= memchr(l->text + next->start, '.', next->end - next->start) ||
+                       memchr(l->text + next->start, ',', next->end - next->start);
+        dx_clue_span(clues, l, "payment_method", c->start + (gsize)start,
+                     c->start + (gsize)end,
+                     !has_sum       ? PAID_ALONE
+                     : count++ == 0 ? PAID_FIRST
+                                    : PAID_NEXT);
+    }
 }
 
 void dx_clues_shop(const dx_scene *s, GArray *clues)
 {
+    add_payment(s->layout, clues);
+    add_currency(s, clues);
     if (!s->is_first_page)
         return;
     g_autoptr(GArray) head = head_of(s);

@@ -445,6 +445,17 @@ static void test_shop(void)
         { "the first line",
           "Bäckerei Lind\nWeg 3\n24937 Flensburg\nTel: 0461 1234\nKassenbon",
           "merchant_name", "Bäckerei Lind" },
+        { "the only time", "Lipa\nSUMA    4,50\nKasa 2    17:26", "time", "17:26" },
+        { "hours of business", "Lipa\n08:00 - 20:00\nSUMA    4,50", "time", NULL },
+        { "a currency in a heading", "Lipa\nPrezzo (€)\nPane    4,50", "currency", "€" },
+        { "two currencies", "Lipa\nEUR 4,50\nPLN 19,30", "currency", NULL },
+        { "paid in cash", "Bäckerei Lind\nSumme    4,50\nBAR    10,00\nRückgeld    5,50",
+          "payment_method", "BAR" },
+        { "paid by card, the sum close to it",
+          "Lipa\nRAZEM    4,50\nKarta płatnicza: 4,50 PLN", "payment_method",
+          "Karta płatnicza" },
+        { "a bar and a card for sale", "Bar Italia\nCard holder    12.00\nTotal    12.00",
+          "payment_method", NULL },
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("case: %s", cases[i].what);

@@ -288,6 +288,8 @@ static void test_candidates(void)
         { P, "MwSt 19,0 % von", "19" },
         { C, "Alle Preise in EUR", "EUR" },
         { DX_KIND_PHONE, "Tel. +49 30 123456-78", "+49 30 123456-78" },
+        { DX_KIND_PHONE, "Tel. 422 775 257", "422 775 257" },
+        { DX_KIND_PHONE, "tel. (27) 295-52-03", "(27) 295-52-03" },
         { DX_KIND_EMAIL, "mail: x@example.org.", "x@example.org" },
         { DX_KIND_ID, "Invoice No. RE-2024/0007, PO 4711 22", "RE-2024/0007|4711|4711 22" },
         /* clang-format on */
