@@ -325,7 +325,7 @@ static gboolean open_model(dp_batch *b, dp_exit *why)
     return b->engine != NULL;
 }
 
-static gboolean open_recipe(dp_batch *b)
+static gboolean open_recipe(dp_batch *b, dp_exit *why)
 {
     const dp_settings *d = b->config != NULL ? &b->config->defaults : NULL;
     dp_recipe_opts opts = {
@@ -345,9 +345,11 @@ static gboolean open_recipe(dp_batch *b)
     };
     g_autoptr(GError) error = NULL;
     b->recipe = dp_recipe_new(b->engine, vl_model_get_info(b->model), &opts, &error);
-    if (b->recipe == NULL)
-        dp_message(b->app, "error", "%s", error->message);
-    return b->recipe != NULL;
+    if (b->recipe != NULL)
+        return TRUE;
+    dp_message(b->app, "error", "%s", error->message);
+    *why = dp_error_is_temporary(error) ? DP_EXIT_TEMPORARY : DP_EXIT_CONFIG;
+    return FALSE;
 }
 
 static gboolean open_journal(dp_batch *b, GError **error)
@@ -390,13 +392,11 @@ static gboolean start(dp_batch *b, GError **error)
 static int run(dp_batch *b, char **arguments)
 {
     g_autoptr(GError) error = NULL;
-    if (!dp_check_schema(b->app, b->schema))
-        return DP_EXIT_CONFIG;
-    dp_exit why;
-    if (!open_model(b, &why))
+    dp_exit why = dp_check_schema(b->app, b->schema);
+    if (why != DP_EXIT_OK)
         return (int)why;
-    if (!open_recipe(b))
-        return DP_EXIT_CONFIG;
+    if (!open_model(b, &why) || !open_recipe(b, &why))
+        return (int)why;
     b->tale = dp_tale_new();
     if (!open_journal(b, &error) || (!b->is_dry && !start(b, &error))) {
         dp_message(b->app, "error", "%s", error->message);

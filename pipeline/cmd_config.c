@@ -16,7 +16,8 @@ static void print_problems(const dp_app *app, const GError *error)
 
 /* Schemas that settings name are found and sound. */
 static gboolean check_schema(const dp_app *app, const dp_config *config,
-                             const char *where, const dp_settings *settings)
+                             const char *where, const dp_settings *settings,
+                             dp_exit *code)
 {
     if (strcmp(settings->schema, "auto") == 0)
         return TRUE;
@@ -28,19 +29,21 @@ static gboolean check_schema(const dp_app *app, const dp_config *config,
         return TRUE;
     dp_message(app, "error", "%s: %s: schema %s: %s", config->file, where,
                settings->schema, error->message);
+    if (dp_error_is_temporary(error))
+        *code = DP_EXIT_TEMPORARY;
     return FALSE;
 }
 
-static gboolean check_schemas(const dp_app *app, const dp_config *config)
+static gboolean check_schemas(const dp_app *app, const dp_config *config, dp_exit *code)
 {
-    gboolean is_good = check_schema(app, config, "defaults", &config->defaults);
+    gboolean is_good = check_schema(app, config, "defaults", &config->defaults, code);
     for (guint i = 0; i < config->folders->len; i++) {
         const dp_folder_config *f = g_ptr_array_index(config->folders, i);
-        is_good &= check_schema(app, config, f->path, &f->settings);
+        is_good &= check_schema(app, config, f->path, &f->settings, code);
         for (guint k = 0; k < f->subfolders->len; k++) {
             const dp_subfolder *sub = g_ptr_array_index(f->subfolders, k);
             g_autofree char *where = g_build_filename(f->path, sub->name, NULL);
-            is_good &= check_schema(app, config, where, &sub->settings);
+            is_good &= check_schema(app, config, where, &sub->settings, code);
         }
     }
     return is_good;
@@ -57,7 +60,7 @@ dp_config *dp_config_open(const dp_app *app, const char *path, dp_exit *code)
             *code = DP_EXIT_TEMPORARY;
         return NULL;
     }
-    return check_schemas(app, config) ? g_steal_pointer(&config) : NULL;
+    return check_schemas(app, config, code) ? g_steal_pointer(&config) : NULL;
 }
 
 int dp_cmd_config(dp_app *app, int argc, char **argv)

@@ -226,13 +226,13 @@ int dp_cmd_extract(dp_app *app, int argc, char **argv)
         return refuse(&r, "--format %s: json, jsonl or csv", r.format);
     if (r.is_auto && r.schema_name != NULL)
         return refuse(&r, "--auto and --schema exclude each other");
-    if (!dp_check_schema(app, r.schema_name))
-        return DP_EXIT_CONFIG;
+    dp_exit why = dp_check_schema(app, r.schema_name);
+    if (why != DP_EXIT_OK)
+        return (int)why;
     if (r.out_dir != NULL && g_mkdir_with_parents(r.out_dir, 0755) != 0) {
         dp_message(app, "error", "%s: %s", r.out_dir, g_strerror(errno));
         return DP_EXIT_USAGE;
     }
-    dp_exit why;
     if (!open_engine(&r, &why))
         return (int)why;
     dp_recipe_opts recipe_opts = { .schema = r.schema_name,
@@ -243,7 +243,7 @@ int dp_cmd_extract(dp_app *app, int argc, char **argv)
     g_autoptr(dp_recipe) recipe = dp_recipe_new(r.engine, r.model, &recipe_opts, &error);
     if (recipe == NULL) {
         dp_message(app, "error", "%s", error->message);
-        return DP_EXIT_CONFIG;
+        return dp_error_is_temporary(error) ? DP_EXIT_TEMPORARY : DP_EXIT_CONFIG;
     }
     if (strcmp(r.format, "csv") == 0 && r.out_dir == NULL) {
         g_autofree char *header = dp_csv_header();

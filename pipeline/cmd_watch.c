@@ -427,7 +427,7 @@ static int run(service *s, dp_config *config)
     s->watch.site = dp_site_new(config, s->engine, vl_model_get_info(s->model), &error);
     if (s->watch.site == NULL) {
         dp_message(s->app, "error", "%s: %s", s->path, error->message);
-        return DP_EXIT_CONFIG;
+        return dp_error_is_temporary(error) ? DP_EXIT_TEMPORARY : DP_EXIT_CONFIG;
     }
     take_files(s, config);
     return serve(s, config);

@@ -52,15 +52,15 @@ static gboolean load_schemas(dp_recipe *recipe, const char *name, GError **error
     return TRUE;
 }
 
-gboolean dp_check_schema(const dp_app *app, const char *name)
+dp_exit dp_check_schema(const dp_app *app, const char *name)
 {
     g_autoptr(dp_recipe) recipe = g_new0(dp_recipe, 1);
     recipe->refs = 1;
     g_autoptr(GError) error = NULL;
     if (load_schemas(recipe, name, &error))
-        return TRUE;
+        return DP_EXIT_OK;
     dp_message(app, "error", "%s", error->message);
-    return FALSE;
+    return dp_error_is_temporary(error) ? DP_EXIT_TEMPORARY : DP_EXIT_CONFIG;
 }
 
 static const char *text_use(const dx_options *options)

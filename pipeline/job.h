@@ -39,8 +39,9 @@ typedef struct dp_recipe_opts {
 dp_recipe *dp_recipe_new(dx_engine *engine, const vl_model_info *model,
                          const dp_recipe_opts *opts, GError **error);
 /* Is there such a schema (NULL: the ones that classes lead to)?  Says what is wrong with it.
- * For commands: a wrong schema is found before the model is loaded. */
-gboolean dp_check_schema(const dp_app *app, const char *name);
+ * For commands: a wrong schema is found before the model is loaded.  DP_EXIT_OK,
+ * DP_EXIT_CONFIG, or DP_EXIT_TEMPORARY when it could not be read now. */
+dp_exit dp_check_schema(const dp_app *app, const char *name);
 dp_recipe *dp_recipe_ref(dp_recipe *recipe);
 void dp_recipe_unref(dp_recipe *recipe);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_recipe, dp_recipe_unref)

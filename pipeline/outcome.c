@@ -43,6 +43,10 @@ gboolean dp_error_is_temporary(const GError *error)
 {
     if (error->domain == DP_IO_ERROR)
         return is_temporary_errno(error->code);
+    if (error->domain == G_IO_ERROR)
+        return error->code == G_IO_ERROR_TOO_MANY_OPEN_FILES ||
+               error->code == G_IO_ERROR_NO_SPACE || error->code == G_IO_ERROR_BUSY ||
+               error->code == G_IO_ERROR_WOULD_BLOCK;
     if (error->domain == DP_RENDER_ERROR)
         return error->code == DP_RENDER_TEMPORARY;
     if (error->domain == DP_QUEUE_ERROR)

@@ -212,13 +212,13 @@ def watch_failures(tally, folder, most, seed, every):
 
 
 class Opening:
-    """A model that is opened and told about.  Nothing is wrong with it, so nothing that the
-    system has run out of may show as a broken one: units do not try that again."""
+    """A model, or a configuration with its schema, that is opened.  Nothing is wrong with it,
+    so nothing that the system has run out of may show as a broken one: units do not try that
+    again."""
 
-    args = ("model", "info")
-
-    def __init__(self, folder):
+    def __init__(self, folder, *args):
         self.folder = folder
+        self.args = args
         self.codes = set()
 
     def counts(self):
@@ -234,7 +234,7 @@ class Opening:
 
 
 def openings(tally, folder, most, seed, every):
-    trial = Opening(folder)
+    trial = Opening(folder, "model", "info")
     found = tally.counts("model", trial)
     for name, number in RUN_OUT.items():
         orders = [f"{number}@{call}:{n}" for call in ("open", "mmap")
@@ -244,6 +244,16 @@ def openings(tally, folder, most, seed, every):
               some([f"nomem#{way}" for way in found["plain_ways"]], most and 4 * most, seed))
     if trial.codes and faults.TEMPORARY not in trial.codes:
         tally.wrong.append(f"opening a model: never a temporary error: {trial.codes}")
+    (folder / "in").mkdir()
+    (folder / "tiny.yaml").write_text(faults.SCHEMA)
+    (folder / "c.yaml").write_text("defaults: {schema: ./tiny.yaml}\n"
+                                   "folders:\n  - {path: in, out: out}\n")
+    trial = Opening(folder, "config", "check", folder / "c.yaml")
+    names = tally.counts("configuration", trial)["names"]
+    for name in ("EMFILE", "ENFILE"):
+        orders = [f"{RUN_OUT[name]}@open:{n}"
+                  for n in range(1, 1 + sum(c.startswith("open") for c in names))]
+        tally.run(trial, f"opening a configuration, {name}", orders)
 
 
 def small_disk(folder):
