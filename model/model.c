@@ -3,6 +3,7 @@
  */
 #include "core.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -51,11 +52,38 @@ out:
     return is_read;
 }
 
+/* Hashes the weights while they are packed: each takes a core for a while. */
+typedef struct hashing {
+    const vl_weights *weights;
+    vl_sha256 *sha;
+    pthread_t thread;
+    bool is_apart; /* else there was no thread to be had, and it is done at the end */
+} hashing;
+
+static void *hash_weights(void *data)
+{
+    const hashing *h = data;
+    vl_weights_hash(h->weights, h->sha);
+    return NULL;
+}
+
+static void start_hash(hashing *h)
+{
+    h->is_apart = pthread_create(&h->thread, NULL, hash_weights, h) == 0;
+}
+
+static void end_hash(hashing *h)
+{
+    if (h->is_apart)
+        pthread_join(h->thread, NULL);
+    else
+        hash_weights(h);
+}
+
 static void fill_info(vl_model *m, vl_sha256 *sha)
 {
     const vl_config *c = &m->config;
     vl_model_info *info = &m->info;
-    vl_weights_hash(m->weights, sha);
     vl_sha256_hex(sha, info->sha256);
     info->name = c->name;
     info->family = "deepseek-vl2";
@@ -96,10 +124,13 @@ static bool open_all(vl_model *m, const char *dir, const vl_model_opts *opts,
     if (m->compute == VL_COMPUTE_AUTO)
         m->compute =
             first != NULL && first->dtype != VL_F32 ? VL_COMPUTE_INT8 : VL_COMPUTE_FP32;
-    if (!vl_build(m, err))
-        return false;
-    fill_info(m, &sha);
-    return true;
+    hashing h = { .weights = m->weights, .sha = &sha };
+    start_hash(&h);
+    bool is_built = vl_build(m, err);
+    end_hash(&h);
+    if (is_built)
+        fill_info(m, &sha);
+    return is_built;
 }
 
 vl_model *vl_model_open(const char *dir, const vl_model_opts *opts, vl_error *err)
