@@ -224,8 +224,8 @@ static size_t visible(const vl_attention_args *a, size_t row)
     return a->is_causal ? (size_t)a->rows_k - a->rows_q + row + 1 : a->rows_k;
 }
 
+/* Shuffled by what both GCC (from 12) and clang have. */
 typedef float four __attribute__((vector_size(16)));
-typedef int32_t four_index __attribute__((vector_size(16)));
 
 /* Four values each of four rows, turned: row d of `to` gets value d of each. */
 static void turn_four(float *to, const float *k, size_t stride)
@@ -235,14 +235,14 @@ static void turn_four(float *to, const float *k, size_t stride)
     memcpy(&b, k + stride, sizeof b);
     memcpy(&c, k + 2 * stride, sizeof c);
     memcpy(&d, k + 3 * stride, sizeof d);
-    four ab_low = __builtin_shuffle(a, b, (four_index){ 0, 4, 1, 5 });
-    four ab_high = __builtin_shuffle(a, b, (four_index){ 2, 6, 3, 7 });
-    four cd_low = __builtin_shuffle(c, d, (four_index){ 0, 4, 1, 5 });
-    four cd_high = __builtin_shuffle(c, d, (four_index){ 2, 6, 3, 7 });
-    a = __builtin_shuffle(ab_low, cd_low, (four_index){ 0, 1, 4, 5 });
-    b = __builtin_shuffle(ab_low, cd_low, (four_index){ 2, 3, 6, 7 });
-    c = __builtin_shuffle(ab_high, cd_high, (four_index){ 0, 1, 4, 5 });
-    d = __builtin_shuffle(ab_high, cd_high, (four_index){ 2, 3, 6, 7 });
+    four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    a = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+    b = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+    c = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+    d = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
     memcpy(to, &a, sizeof a);
     memcpy(to + VL_PANEL, &b, sizeof b);
     memcpy(to + 2 * VL_PANEL, &c, sizeof c);
