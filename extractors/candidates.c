@@ -221,6 +221,11 @@ static void find_one(GArray *out, gsize which, const char *text, gsize bytes,
     }
 }
 
+gboolean dx_is_rate(const char *behind)
+{
+    return behind[strspn(behind, " ")] == '%';
+}
+
 static gboolean is_covered(const GArray *spans, const dx_candidate *c, double least)
 {
     for (guint i = 0; i < spans->len; i++) {

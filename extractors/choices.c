@@ -97,12 +97,6 @@ static char *slice(const dx_page *p, gsize start, gsize end)
     return g_strdelimit(text, "\t\n", ' ');
 }
 
-/* A per cent sign behind a number, which is no amount then. */
-static gboolean is_rate(const char *behind)
-{
-    return behind[behind[0] == ' '] == '%';
-}
-
 static void add_typed(dx_choices *out, const dx_work *w, const dx_page *p,
                       const dx_leaf *l, const GArray *labels)
 {
@@ -126,7 +120,7 @@ static void add_typed(dx_choices *out, const dx_work *w, const dx_page *p,
                 m--;
             g_autofree char *text = slice(p, i, i + m);
             g_autofree char *value = NULL;
-            if (!(l->kind == DX_KIND_AMOUNT && is_rate(t + i + m)) &&
+            if (!(l->kind == DX_KIND_AMOUNT && dx_is_rate(t + i + m)) &&
                 dx_normalize(l->kind, text, &w->learnt, &value, NULL))
                 dx_choices_add(out, text, i, i + m, weight_of(p, labels, i, i + m));
         }

@@ -72,7 +72,8 @@ GArray *dx_clues_totals(dx_totals *totals, uint32_t page);
 gboolean dx_totals_is_read(const dx_totals *totals, uint32_t page);
 /* papers.c: numbers and dates in a paper's heading and in its sentences. */
 void dx_clues_papers(const dx_scene *scene, GArray *clues);
-/* shop.c: name, address and date at the top of a receipt, and how it was paid. */
+/* shop.c: name, address and date at the top of a receipt; its currency, and how it was
+ * paid. */
 void dx_clues_shop(const dx_scene *scene, GArray *clues);
 
 #endif

@@ -156,6 +156,8 @@ typedef struct dx_candidate {
  * longer than DX_TEXT_BYTES_MAX; at most DX_CANDIDATES_MAX. */
 GArray *dx_find_candidates(dx_kind kind, const char *text, gsize bytes,
                            const dx_context *context);
+/* Does a per cent sign follow the number that ends before `behind`?  Then it is no amount. */
+gboolean dx_is_rate(const char *behind);
 
 /* ---- shared between the sources of the normaliser ------------------------------ */
 

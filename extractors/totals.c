@@ -533,13 +533,6 @@ static char *label_above(const dx_layout *l, const item *it)
                         : NULL;
 }
 
-static gboolean is_percent(const char *text, gsize end)
-{
-    while (text[end] == ' ')
-        end++;
-    return text[end] == '%';
-}
-
 static GArray *find_items(const dx_scene *s, uint32_t page)
 {
     const dx_layout *l = s->layout;
@@ -556,7 +549,7 @@ static GArray *find_items(const dx_scene *s, uint32_t page)
             is_date = c->start < g_array_index(dates, dx_candidate, d).end &&
                       c->end > g_array_index(dates, dx_candidate, d).start;
         item it = { .start = c->start, .end = c->end };
-        if (is_date || c->start < last || is_percent(l->text, c->end) ||
+        if (is_date || c->start < last || dx_is_rate(l->text + c->end) ||
             !dx_amount_parse(c->value, &it.micro))
             continue;
         /* a bare whole number is a sum only where a currency stands beside it */
@@ -931,7 +924,7 @@ static GArray *spans_of(const char *line, dx_kind kind, const dx_context *contex
         g_autofree char *raw = g_strndup(line + c.start, c.end - c.start);
         gboolean is_rate = strchr(raw, '%') != NULL;
         if (c.start < last || is_rate != (kind == DX_KIND_PERCENT) ||
-            (kind == DX_KIND_AMOUNT && is_percent(line, c.end)))
+            (kind == DX_KIND_AMOUNT && dx_is_rate(line + c.end)))
             continue;
         last = c.end;
         c.value = NULL;
