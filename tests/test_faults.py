@@ -3,6 +3,7 @@
 
     tests/test_faults.py           a spread of points, for every build
     tests/test_faults.py --long    all of them (an hour)
+    tests/test_faults.py --long --memory    and each way of each allocation (three hours)
 
 A point is one call of one undisturbed job: open, read, write, sync, rename, map, allocate.
 After the fault the same line is run again; then nothing may be lost, done twice or half
@@ -15,9 +16,10 @@ tried all the same.  A power cut: killed, and the journal taken back to what was
 Failed: every call and every allocation, once for each way (all the
 functions that are being called) that it comes by; --every takes each single call instead.
 GLib ends the program when it gets no memory, which is again a kill before the next call: of
-its allocations a spread is tried.
+its allocations a spread is tried, and of a watcher's own, all with --memory.
 """
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -41,6 +43,16 @@ NO_OPENING = {"EMFILE": 24, "ENFILE": 23, "EIO": 5}
 ALWAYS = ("5@read:1", "24@read:1", "4@read:1")
 # What the system may have again in a moment, where a model is opened.
 RUN_OUT = {"ENOMEM": 12, "EMFILE": 24, "ENFILE": 23}
+
+
+@dataclasses.dataclass(frozen=True)
+class Extent:
+    """How much is tried: `most` points of each kind (None: all) drawn by `seed`, every single
+    call instead of every way, every way of an allocation instead of a spread."""
+    most: int | None
+    seed: str
+    is_every: bool
+    is_all_memory: bool
 
 
 def draw(path, text, size=(300, 120)):
@@ -126,12 +138,12 @@ def killed(tally, trial, what, names, most, seed):
         tally.run(trial, f"{what} killed ({mode})", [f"{mode}:{n}" for n in points])
 
 
-def kills(tally, folder, most, seed, every):
+def kills(tally, folder, extent):
     (folder / "tiny.yaml").write_text(faults.SCHEMA)
     trial = faults.Trial(folder, make_inputs(folder / "in", True), folder / "tiny.yaml")
     names = tally.counts("batch", trial)["names"]
     print(f"a job of four files makes {len(names)} calls", flush=True)
-    killed(tally, trial, "a batch", names, most, seed)
+    killed(tally, trial, "a batch", names, extent.most, extent.seed)
 
 
 def watched(folder, *more):
@@ -145,12 +157,13 @@ def cuts(tally, trial, what, names, most, seed):
               [f"cut:{n}" for n in spread(len(names), most, f"{seed}cut")])
 
 
-def watches(tally, folder, most, seed, every):
+def watches(tally, folder, extent):
     trial = watched(folder)
     names = tally.counts("watch", trial)["names"]
     print(f"a watch with two files makes {len(names)} calls until they are done", flush=True)
+    seed = extent.seed
     # a watcher has to be waited for
-    most = most and max(1, most // 4)
+    most = extent.most and max(1, extent.most // 4)
     killed(tally, trial, "a watcher", names, most, f"{seed}w")
     cuts(tally, trial, "a watcher", names, most, seed)
     (folder / "files").mkdir()
@@ -168,9 +181,10 @@ def some(points, most, seed):
     return random.Random(seed).sample(points, most)
 
 
-def failed(tally, trial, what, most, seed, every, memory_most=None):
-    """Each call and each allocation (`memory_most` of them) fails once for each way that it
-    comes by."""
+def failed(tally, trial, what, extent, memory_most=None):
+    """Each call and each allocation (`memory_most` of them, unless all are wanted) fails once
+    for each way that it comes by."""
+    most, seed, every = extent.most, extent.seed, extent.is_every
     found = tally.counts(f"{what}, failing", trial)
     ways = found["ways"]
     print(f"{what}: {found['files']} calls by {len(ways)} ways; "
@@ -192,23 +206,26 @@ def failed(tally, trial, what, most, seed, every, memory_most=None):
     for name, ways, order, count in (
             ("SQLite, jansson, docvl", found["plain_ways"], "nomem", found["allocations"]),
             ("GLib: it aborts", found["glib_ways"], "nomem-glib", found["glib"])):
-        count_most = most or memory_most or (GLIB_MEMORY if "glib" in order else None)
+        count_most = most
+        if most is None and not extent.is_all_memory:
+            count_most = memory_most or (GLIB_MEMORY if "glib" in order else None)
         orders = some([f"nomem#{way}" for way in ways], count_most, f"{seed}m")
         if every:
             orders = [f"{order}:{n}" for n in spread(count, most or EVERY_MOST, f"{seed}m")]
         tally.run(trial, f"{what}, no memory ({name})", orders)
 
 
-def failures(tally, folder, most, seed, every):
+def failures(tally, folder, extent):
     trial = faults.Trial(folder, make_inputs(folder / "in", False))
-    failed(tally, trial, "a batch", most, seed, every)
+    failed(tally, trial, "a batch", extent)
     tally.run(trial, "the pipe of signals cannot be read", ALWAYS)
 
 
-def watch_failures(tally, folder, most, seed, every):
+def watch_failures(tally, folder, extent):
     trial = watched(folder)
     # the memory of the engine is tried in batches: here a spread of the ways is enough
-    failed(tally, trial, "a watcher", most and max(1, most // 4), seed, every, WATCH_MEMORY)
+    most = extent.most and max(1, extent.most // 4)
+    failed(tally, trial, "a watcher", dataclasses.replace(extent, most=most), WATCH_MEMORY)
 
 
 class Opening:
@@ -233,7 +250,8 @@ class Opening:
         return [f"exit status {code}: {err[-500:]} ({call})"]
 
 
-def openings(tally, folder, most, seed, every):
+def openings(tally, folder, extent):
+    most, seed = extent.most, extent.seed
     trial = Opening(folder, "model", "info")
     found = tally.counts("model", trial)
     for name, number in RUN_OUT.items():
@@ -312,6 +330,8 @@ def main():
     parser.add_argument("--long", action="store_true", help="every point")
     parser.add_argument("--every", action="store_true",
                         help="fail each call by its number (hours)")
+    parser.add_argument("--memory", action="store_true",
+                        help="each way of each allocation, not a spread of them")
     parser.add_argument("--only", choices=[*PARTS, "disk"])
     parser.add_argument("--seed", default="docvl")
     parser.add_argument("--points", type=int, default=12, help="of each kind, without --long")
@@ -320,13 +340,14 @@ def main():
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th point")
     options = parser.parse_args()
     most = None if options.long or options.every else options.points
+    extent = Extent(most, options.seed, options.every, options.memory)
     tally = Tally(options.log, tuple(map(int, options.shard.split("/"))))
     with tempfile.TemporaryDirectory(prefix="docvl-faults-") as name:
         folder = pathlib.Path(name)
         for part, run in PARTS.items():
             if options.only in (None, part):
                 (folder / part).mkdir()
-                run(tally, folder / part, most, options.seed, options.every)
+                run(tally, folder / part, extent)
         if options.only in (None, "disk"):
             (folder / "full").mkdir()
             full_disk(tally, folder / "full")
