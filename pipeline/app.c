@@ -91,6 +91,13 @@ void dp_message(const dp_app *app, const char *level, const char *format, ...)
             is_red ? "\033[0m" : "");
 }
 
+void dp_message_lines(const dp_app *app, const char *level, const char *text)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line != NULL; line++)
+        dp_message(app, level, "%s", *line);
+}
+
 /* ---- signals --------------------------------------------------------------- */
 
 void dp_signal_write(int fd, char byte)

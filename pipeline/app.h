@@ -46,6 +46,9 @@ typedef struct dp_app {
 /* Messages on stderr: "docvl: text", or a JSON line with --json. */
 void dp_message(const dp_app *app, const char *level, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
+/* A message for each line of `text`: the mistakes of a configuration stand on one each, so
+ * that an editor can jump to them. */
+void dp_message_lines(const dp_app *app, const char *level, const char *text);
 /* A line that is overwritten by the next; on a terminal only. */
 void dp_progress(const dp_app *app, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void dp_progress_end(const dp_app *app);

@@ -434,7 +434,7 @@ int dp_cmd_batch(dp_app *app, int argc, char **argv)
     g_autoptr(GError) error = NULL;
     if (!dp_batch_parse(&b, &argc, &argv, &error)) {
         dp_options_name_variable("DOCVL_BATCH", &error);
-        dp_message(app, "error", "%s", error->message);
+        dp_message_lines(app, "error", error->message);
         return dp_error_is_temporary(error)       ? DP_EXIT_TEMPORARY
                : error->domain == DP_CONFIG_ERROR ? DP_EXIT_CONFIG
                                                   : DP_EXIT_USAGE;

@@ -6,14 +6,6 @@
 
 #include <string.h>
 
-/* A problem a line, so that an editor can jump to each. */
-static void print_problems(const dp_app *app, const GError *error)
-{
-    g_auto(GStrv) lines = g_strsplit(error->message, "\n", -1);
-    for (char **line = lines; *line != NULL; line++)
-        dp_message(app, "error", "%s", *line);
-}
-
 /* Schemas that settings name are found and sound. */
 static gboolean check_schema(const dp_app *app, const dp_config *config,
                              const char *where, const dp_settings *settings,
@@ -55,7 +47,7 @@ dp_config *dp_config_open(const dp_app *app, const char *path, dp_exit *code)
     g_autoptr(GError) error = NULL;
     g_autoptr(dp_config) config = dp_config_load(path, &error);
     if (config == NULL) {
-        print_problems(app, error);
+        dp_message_lines(app, "error", error->message);
         if (dp_error_is_temporary(error))
             *code = DP_EXIT_TEMPORARY;
         return NULL;
@@ -80,7 +72,8 @@ int dp_cmd_config(dp_app *app, int argc, char **argv)
     if (config == NULL)
         return (int)code;
     if (!is_show) {
-        printf("%s: ok, %u folders\n", argv[2], config->folders->len);
+        printf("%s: ok, %u folder%s\n", argv[2], config->folders->len,
+               config->folders->len == 1 ? "" : "s");
         return DP_EXIT_OK;
     }
     json_t *all = dp_config_json(config);

@@ -18,7 +18,7 @@ static int list_schemas(dp_app *app, char **dirs)
     json_t *list = dx_schema_list((const char *const *)dirs, &error);
     if (list == NULL) {
         dp_message(app, "error", "%s", error->message);
-        return DP_EXIT_CONFIG;
+        return dp_error_is_temporary(error) ? DP_EXIT_TEMPORARY : DP_EXIT_CONFIG;
     }
     gsize i;
     json_t *row;
@@ -47,7 +47,7 @@ int dp_cmd_schema(dp_app *app, int argc, char **argv)
         dx_schema_load(argv[2], (const char *const *)dirs, &error);
     if (schema == NULL) {
         dp_message(app, "error", "schema %s: %s", argv[2], error->message);
-        return DP_EXIT_CONFIG;
+        return dp_error_is_temporary(error) ? DP_EXIT_TEMPORARY : DP_EXIT_CONFIG;
     }
     if (is_show)
         print_json((json_t *)dx_schema_json(schema));

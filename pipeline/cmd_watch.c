@@ -181,8 +181,8 @@ static void write_status(service *s, gboolean is_asked)
     }
     if (is_new) {
         const json_t *since = json_object_get(status, "since_start");
-        (void)dp_notify("STATUS=%u folders, %lld done, %lld failed, %lld in work",
-                        s->folders->len,
+        (void)dp_notify("STATUS=%u folder%s, %lld done, %lld failed, %lld in work",
+                        s->folders->len, s->folders->len == 1 ? "" : "s",
                         count_of(since, "done") + count_of(since, "review"),
                         count_of(since, "failed"), count_of(since, "in_work"));
         g_free(s->last_status);

@@ -531,7 +531,10 @@ class Unattended(Case):
         self.assertEqual(self.report()["counts"]["ok"], 1)
         self.assertTrue((self.tmp / "journal.db").exists())
         config.write_text("batch: {fron: [in]}\n")
-        self.docvl("batch", "--config", config, code=9)
+        done = self.docvl("batch", "--config", config, code=9)
+        self.assertGreater(len(done.err.splitlines()), 1)  # each mistake on a line of its own
+        for line in done.err.splitlines():
+            self.assertRegex(line, r"^docvl: \S*batch\.yaml:\d+:\d+: ")
 
     def test_routes(self):
         """Each action once, also when the line is run again and again."""

@@ -266,12 +266,15 @@ def openings(tally, folder, extent):
     (folder / "tiny.yaml").write_text(faults.SCHEMA)
     (folder / "c.yaml").write_text("defaults: {schema: ./tiny.yaml}\n"
                                    "folders:\n  - {path: in, out: out}\n")
-    trial = Opening(folder, "config", "check", folder / "c.yaml")
-    names = tally.counts("configuration", trial)["names"]
-    for name in ("EMFILE", "ENFILE"):
-        orders = [f"{RUN_OUT[name]}@open:{n}"
-                  for n in range(1, 1 + sum(c.startswith("open") for c in names))]
-        tally.run(trial, f"opening a configuration, {name}", orders)
+    for what, args in (("configuration", ("config", "check", folder / "c.yaml")),
+                       ("schema", ("schema", "check", folder / "tiny.yaml")),
+                       ("list of schemas", ("schema", "list"))):
+        trial = Opening(folder, *args)
+        names = tally.counts(what, trial)["names"]
+        for name in ("EMFILE", "ENFILE"):
+            orders = [f"{RUN_OUT[name]}@open:{n}"
+                      for n in range(1, 1 + sum(c.startswith("open") for c in names))]
+            tally.run(trial, f"opening a {what}, {name}", orders)
 
 
 def small_disk(folder):
