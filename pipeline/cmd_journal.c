@@ -92,11 +92,17 @@ static int fail(look *l, const GError *error)
 
 /* ---- status -------------------------------------------------------------------------------- */
 
-static json_t *docs_json(GPtrArray *docs)
+#define TROUBLED (1u << DP_STATE_FAILED | 1u << DP_STATE_QUARANTINED)
+
+/* Those in one of `states` (bits 1 << dp_state). */
+static json_t *docs_json(GPtrArray *docs, guint states)
 {
     json_t *list = json_array();
-    for (guint i = 0; i < docs->len; i++)
-        json_array_append_new(list, dp_doc_json(g_ptr_array_index(docs, i)));
+    for (guint i = 0; i < docs->len; i++) {
+        const dp_doc *doc = g_ptr_array_index(docs, i);
+        if ((states >> doc->state & 1) != 0)
+            json_array_append_new(list, dp_doc_json(doc));
+    }
     return list;
 }
 
@@ -110,10 +116,11 @@ static json_t *status_json(const dp_counts *counts, json_t *reasons, GPtrArray *
     json_t *age = counts->oldest_at > 0
                       ? json_integer(MAX(now - counts->oldest_at, 0) / 1000)
                       : json_null();
-    return json_pack("{s:o, s:I, s:I, s:o, s:O, s:o}", "documents", documents, "pages",
-                     (json_int_t)counts->pages, "actions_open",
+    return json_pack("{s:o, s:I, s:I, s:o, s:O, s:o, s:o}", "documents", documents,
+                     "pages", (json_int_t)counts->pages, "actions_open",
                      (json_int_t)counts->actions_open, "queue_age_seconds", age,
-                     "reasons", reasons, "failed", docs_json(troubled));
+                     "reasons", reasons, "failed", docs_json(troubled, TROUBLED),
+                     "waiting", docs_json(troubled, ~TROUBLED));
 }
 
 static void print_age(gint64 oldest_at)
@@ -165,8 +172,6 @@ static void print_status(const dp_counts *counts, GPtrArray *troubled)
         print_doc(g_ptr_array_index(troubled, i));
 }
 
-#define TROUBLED (1u << DP_STATE_FAILED | 1u << DP_STATE_QUARANTINED)
-
 static void add_counts(dp_counts *sum, const dp_counts *one)
 {
     for (guint i = 0; i < DP_STATE_COUNT; i++)
@@ -195,7 +200,8 @@ static gboolean look_into(look *l, const char *path, dp_counts *counts, json_t *
     if (l->queue == NULL)
         return FALSE;
     dp_filter filter = { .lane = l->lane,
-                         .states = TROUBLED,
+                         .states = ~(1u << DP_STATE_ROUTED),
+                         .is_told = TRUE,
                          .limit = l->is_all ? G_MAXINT : 20 };
     dp_counts here;
     json_t *why = NULL;
@@ -333,7 +339,7 @@ static int list_quarantine(look *l)
     if (docs == NULL)
         return fail(l, error);
     if (l->app->is_json_log) {
-        json_t *list = docs_json(docs);
+        json_t *list = docs_json(docs, TROUBLED);
         char *dump = json_dumps(list, JSON_INDENT(2));
         puts(dump);
         free(dump);

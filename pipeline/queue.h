@@ -341,6 +341,7 @@ json_t *dp_queue_reasons(dp_queue *queue, const char *lane, GError **error);
 typedef struct dp_filter {
     const char *lane; /* NULL: any */
     guint states;     /* bits 1 << dp_state; 0: all */
+    gboolean is_told; /* only those with a reason why they are not done */
     const char *path; /* exact path or origin; NULL: any */
     gint64 after_id;  /* pages through a long list */
     guint limit;      /* 0: 1,000 */

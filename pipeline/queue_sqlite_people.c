@@ -85,7 +85,8 @@ static gboolean list_page(dp_sqlite *q, const dp_filter *f, gint64 after, guint 
         g_autoptr(dp_doc) doc = dp_sqlite_doc_at(stmt);
         *last = doc->id;
         (*seen)++;
-        if (f->states == 0 || (f->states >> doc->state & 1) != 0)
+        if ((f->states == 0 || (f->states >> doc->state & 1) != 0) &&
+            (!f->is_told || *doc->reason != '\0'))
             g_ptr_array_add(docs, g_steal_pointer(&doc));
     }
     if (code != SQLITE_DONE)

@@ -392,6 +392,12 @@ static gboolean on_publish(void *user, const dp_doc *doc, GError **error)
     return dp_queue_sync(w->queue, FALSE, error);
 }
 
+static char *next_try(const dp_doc *doc)
+{
+    return g_strdup_printf("next try in %" G_GINT64_FORMAT " s",
+                           MAX(0, (doc->next_at - g_get_real_time() / 1000) / 1000));
+}
+
 /* Routes of the configuration as it is now; a plan that was made stands (queue.h). */
 static gboolean on_published(void *user, const dp_doc *doc, const json_t *result,
                              dp_routing *routing, dp_lasting *lasting, GError **error)
@@ -399,7 +405,16 @@ static gboolean on_published(void *user, const dp_doc *doc, const json_t *result
     dp_watch *w = user;
     g_autoptr(dp_site) site = dp_watch_site(w);
     dp_router router = { w->queue, dp_site_routes(site), w->app->cancellable };
-    return dp_route_document(&router, doc, result, routing, lasting, error);
+    if (!dp_route_document(&router, doc, result, routing, lasting, error))
+        return FALSE; /* on_failed tells it */
+    g_autoptr(dp_doc) now =
+        *routing == DP_ROUTING_LATER ? dp_queue_get(w->queue, doc->id, NULL) : NULL;
+    if (now != NULL) {
+        g_autofree char *next = next_try(now);
+        dp_message(w->app, "warning", "%s: routing waits: %s (%s)", doc->origin,
+                   now->reason, next);
+    }
+    return TRUE;
 }
 
 static void on_done(void *user, const dp_doc *claimed, const json_t *result)
@@ -440,10 +455,7 @@ static void on_failed(void *user, const dp_doc *doc)
     }
     const char *reason = dp_doc_reason(doc);
     g_autofree char *more =
-        doc->state == DP_STATE_QUARANTINED
-            ? g_strdup("quarantined")
-            : g_strdup_printf("next try in %" G_GINT64_FORMAT " s",
-                              MAX(0, (doc->next_at - g_get_real_time() / 1000) / 1000));
+        doc->state == DP_STATE_QUARANTINED ? g_strdup("quarantined") : next_try(doc);
     dp_message(w->app, "error", "%s: %s (%s; attempt %u, %s)", doc->origin, reason,
                doc->code, doc->attempts, more);
     g_autoptr(dp_site) site = dp_watch_site(w);

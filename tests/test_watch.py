@@ -776,6 +776,27 @@ class Service(Case):
         time.sleep(1)
         self.assertTrue(os.path.exists(self.path("in2", "b.png")))
 
+    def test_a_receiver_that_is_down(self):
+        """What waits is told, in the log and by status."""
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            port = closed.getsockname()[1]
+        self.config(top="routes:\n  root: archive\n  rules:\n    - name: all\n      when: {file: '*'}\n"
+                        f"      do: [{{webhook: {{url: 'http://127.0.0.1:{port}/'}}}}]\n")
+        w = self.start(env={"DOCVL_BACKOFF": "60000,60000,60000,60000"})
+        self.drop("a.png", png(1))
+        w.wait_for("routing waits")
+        self.assertRegex(w.text(), r"a\.png: routing waits: action 0 \(webhook\): .*\(next try in \d+ s\)")
+        done = subprocess.run([DOCVL, "status", "--json", "--journal", self.path("j.db")],
+                              capture_output=True, check=True)
+        status = json.loads(done.stdout)
+        self.assertEqual(status["failed"], [])
+        self.assertEqual([(d["state"], d["code"]) for d in status["waiting"]], [("published", "action")])
+        done = subprocess.run([DOCVL, "status", "--journal", self.path("j.db")],
+                              capture_output=True, check=True, text=True)
+        self.assertIn("published (1 tries, next ", done.stdout)
+        self.assertIn("(webhook)", done.stdout)
+
     def test_route_of_those_given_up(self):
         self.config(top="routes:\n  root: archive\n  failed:\n    do: [{move: 'lost/{@file}'}]\n")
         w = self.start()
