@@ -56,10 +56,58 @@ static gboolean exists(const char *path)
     return path != NULL && !dp_path_is_gone(path);
 }
 
+/* Is the file the result of this document?  Another's may have been written over it: that of
+ * other content which came under the same name, or of the same file by another recipe.  What
+ * people have made of a result is left alone. */
+static gboolean is_result_of(const char *path, const dp_doc *doc)
+{
+    if (!exists(path))
+        return FALSE;
+    json_t *present = json_load_file(path, 0, NULL);
+    const json_t *engine = json_object_get(present, "engine");
+    const char *id = json_string_value(json_object_get(present, "doc_id"));
+    const char *recipe = json_string_value(json_object_get(engine, "recipe_sha256"));
+    const char *status = json_string_value(json_object_get(present, "status"));
+    gboolean is_own =
+        json_is_object(present) &&
+        (id != NULL ? strcmp(id, doc->sha256) == 0 : g_strcmp0(status, "failed") != 0) &&
+        (recipe == NULL || strcmp(recipe, doc->recipe) == 0);
+    json_decref(present);
+    return is_own;
+}
+
+static gboolean hash_input(dp_batch *b, const char *path, char sha256[65],
+                           dp_stamp *stamp, GError **error)
+{
+    if (!dp_stamp_file(path, stamp, error))
+        return FALSE;
+    if (b->queue != NULL && dp_queue_known_hash(b->queue, b->lane, path, stamp, sha256))
+        return TRUE;
+    return dp_hash_file(path, sha256, stamp, error);
+}
+
+/* Does its file still hold what it was added with? */
+static gboolean has_content(dp_batch *b, const dp_doc *doc)
+{
+    char sha256[65];
+    dp_stamp stamp;
+    return hash_input(b, doc->path, sha256, &stamp, NULL) &&
+           strcmp(sha256, doc->sha256) == 0;
+}
+
+/* Has this run listed the document already, under another name or for another result? */
+static gboolean is_listed(dp_batch *b, gint64 id)
+{
+    g_mutex_lock(&b->lock_rows);
+    gboolean is_known = g_hash_table_contains(b->by_id, &id);
+    g_mutex_unlock(&b->lock_rows);
+    return is_known;
+}
+
 /* Done before: only if the result is where it belongs (with routes: wherever they took it). */
 static gboolean settle_done(dp_batch *b, dp_row *row, const dp_doc *doc, GError **error)
 {
-    gboolean is_there = exists(doc->target);
+    gboolean is_there = is_result_of(doc->target, doc);
     if (g_strcmp0(doc->target, row->target) != 0 && is_there) {
         row->fate = DP_FATE_TWIN; /* the same document, its result wanted elsewhere too */
         g_ptr_array_add(b->twins, row);
@@ -97,30 +145,45 @@ static gboolean settle_waiting(dp_batch *b, dp_row *row, const dp_doc *doc,
     return TRUE;
 }
 
-/* The content is known under another path.  That one goes on; when its file is gone, this
- * one takes its place. */
+/* The other document goes on, and this name gets a copy of its result. */
+static gboolean wait_for_twin(dp_batch *b, dp_row *row, const dp_doc *doc, GError **error)
+{
+    row->fate = DP_FATE_TWIN;
+    if (strcmp(doc->origin, row->path) != 0)
+        row->twin_of = g_strdup(doc->origin);
+    g_ptr_array_add(b->twins, row);
+    if (is_listed(b, doc->id))
+        return TRUE;
+    gboolean is_lost = doc->state == DP_STATE_ROUTED && b->routes == NULL &&
+                       !is_result_of(doc->target, doc);
+    if (is_lost && !dp_queue_redo(b->queue, doc->id, error))
+        return FALSE;
+    if (is_lost || doc->state == DP_STATE_SETTLED ||
+        (doc->state == DP_STATE_FAILED && dp_doc_is_due(doc))) {
+        b->pushed++;
+        dp_runner_push(b->runner, doc->id);
+    }
+    return TRUE;
+}
+
+/* The content is known under another path.  That one goes on; when its file is gone or holds
+ * something else by now, this one takes its place. */
 static gboolean settle_twin(dp_batch *b, dp_row *row, const dp_doc *doc, GError **error)
 {
-    if (strcmp(doc->origin, row->path) != 0 && exists(doc->path)) {
-        row->fate = DP_FATE_TWIN;
-        row->twin_of = g_strdup(doc->origin);
-        g_ptr_array_add(b->twins, row);
-        if (doc->state == DP_STATE_ROUTED && !exists(doc->target) && b->routes == NULL &&
-            !dp_queue_redo(b->queue, doc->id, error))
-            return FALSE;
-        g_mutex_lock(&b->lock_rows);
-        gboolean is_listed = g_hash_table_contains(b->by_id, &doc->id);
-        g_mutex_unlock(&b->lock_rows);
-        if (!is_listed && doc->state == DP_STATE_SETTLED) {
-            b->pushed++;
-            dp_runner_push(b->runner, doc->id);
-        }
-        return TRUE;
-    }
-    if (!dp_queue_set_path(b->queue, doc->id, row->path, error))
+    if (strcmp(doc->origin, row->path) != 0 && has_content(b, doc))
+        return wait_for_twin(b, row, doc, error);
+    if (!dp_queue_set_origin(b->queue, doc->id, row->path, error))
         return FALSE;
     return doc->state == DP_STATE_ROUTED ? settle_done(b, row, doc, error)
                                          : settle_waiting(b, row, doc, error);
+}
+
+/* Known under this path, but it lay elsewhere meanwhile, and there it is no more. */
+static gboolean take_path_back(dp_batch *b, const dp_row *row, const dp_doc *doc,
+                               GError **error)
+{
+    return *doc->worker != '\0' || strcmp(doc->path, row->path) == 0 ||
+           exists(doc->path) || dp_queue_set_origin(b->queue, doc->id, row->path, error);
 }
 
 static gboolean settle_row(dp_batch *b, dp_row *row, const dp_added *added,
@@ -134,6 +197,12 @@ static gboolean settle_row(dp_batch *b, dp_row *row, const dp_added *added,
     g_autoptr(dp_doc) doc = dp_queue_get(b->queue, added->id, error);
     if (doc == NULL)
         return FALSE;
+    if (is_listed(b, doc->id))
+        return (has_content(b, doc) ||
+                dp_queue_set_origin(b->queue, doc->id, row->path, error)) &&
+               wait_for_twin(b, row, doc, error);
+    if (added->how != DP_ADD_TWIN && !take_path_back(b, row, doc, error))
+        return FALSE;
     switch (added->how) {
     case DP_ADD_DONE:
         return settle_done(b, row, doc, error);
@@ -144,16 +213,6 @@ static gboolean settle_row(dp_batch *b, dp_row *row, const dp_added *added,
     }
 }
 
-static gboolean hash_input(dp_batch *b, const char *path, char sha256[65],
-                           dp_stamp *stamp, GError **error)
-{
-    if (!dp_stamp_file(path, stamp, error))
-        return FALSE;
-    if (b->queue != NULL && dp_queue_known_hash(b->queue, b->lane, path, stamp, sha256))
-        return TRUE;
-    return dp_hash_file(path, sha256, stamp, error);
-}
-
 static void clash(dp_batch *b, const char *path, const char *target, const dp_row *other)
 {
     dp_row *row = dp_tale_add(b->tale, path, NULL);
@@ -161,6 +220,16 @@ static void clash(dp_batch *b, const char *path, const char *target, const dp_ro
                                             path, target, other->path);
     dp_row_fail(row, DP_FATE_FAILED, "clash", text);
     dp_message(b->app, "error", "%s", text);
+}
+
+/* By force once in a run, whatever the number of its names. */
+static gboolean is_forced(dp_batch *b, const char *sha256)
+{
+    g_autoptr(dp_doc) doc =
+        b->is_forced
+            ? dp_queue_find(b->queue, b->lane, sha256, dp_recipe_sha256(b->recipe), NULL)
+            : NULL;
+    return b->is_forced && (doc == NULL || !is_listed(b, doc->id));
 }
 
 /* TRUE: stop here. */
@@ -218,7 +287,7 @@ gboolean dp_batch_found(void *user, const char *path, const char *relative)
                            .sha256 = sha256,
                            .recipe = dp_recipe_sha256(b->recipe),
                            .stamp = stamp,
-                           .is_forced = b->is_forced,
+                           .is_forced = is_forced(b, sha256),
                            .is_light = TRUE };
     dp_added added;
     if (!make_folder_of(b, target, &error) ||
@@ -249,14 +318,12 @@ void dp_batch_skipped(void *user, const char *path, dp_scan_skip why, const GErr
 static gboolean copy_result(dp_batch *b, const dp_row *row, const dp_doc *doc,
                             GError **error)
 {
-    json_t *present = json_load_file(row->target, 0, NULL);
-    const char *id = json_string_value(json_object_get(present, "doc_id"));
-    gboolean is_there = g_strcmp0(id, doc->sha256) == 0;
-    json_decref(present);
-    if (is_there && !b->is_forced)
+    if (is_result_of(row->target, doc) && !b->is_forced)
         return TRUE;
     json_error_t where;
-    json_t *result = json_load_file(doc->target, JSON_REJECT_DUPLICATES, &where);
+    json_t *result = is_result_of(doc->target, doc)
+                         ? json_load_file(doc->target, JSON_REJECT_DUPLICATES, &where)
+                         : NULL;
     if (result == NULL) {
         g_set_error(error, DP_IO_ERROR, EIO,
                     "%s: the result of %s, its twin, is not there", row->path,
@@ -267,7 +334,10 @@ static gboolean copy_result(dp_batch *b, const dp_row *row, const dp_doc *doc,
     g_autofree char *name = g_utf8_make_valid(base, -1);
     g_autofree char *other = g_utf8_make_valid(doc->origin, -1);
     json_object_set_new(result, "file", json_string(name));
-    json_object_set_new(result, "twin_of", json_string(other));
+    json_object_del(result, "twin_of");
+    if (strcmp(doc->origin, row->path) !=
+        0) /* not just another result of the same file */
+        json_object_set_new(result, "twin_of", json_string(other));
     g_autofree char *text = dp_result_text(result, "json", FALSE);
     json_decref(result);
     return dp_publish(row->target, text, strlen(text), error);

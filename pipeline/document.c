@@ -250,13 +250,14 @@ static dx_schema *schema_for(dx_engine *engine, const dp_recipe *recipe,
 }
 
 static json_t *engine_facts(const vl_model_info *model, const dx_options *options,
-                            const dx_schema *schema)
+                            const dx_schema *schema, const dp_recipe *recipe)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:b, s:b}}", "version",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:b, s:b}}", "version",
                      DOCVL_VERSION, "model", model->name, "model_sha256", model->sha256,
-                     "schema_sha256", dx_schema_sha256(schema), "compute", model->compute,
-                     "options", "text", text_use(options), "vision",
-                     (int)options->is_vision_used, "copy", (int)!options->is_free);
+                     "schema_sha256", dx_schema_sha256(schema), "recipe_sha256",
+                     recipe->sha256, "compute", model->compute, "options", "text",
+                     text_use(options), "vision", (int)options->is_vision_used, "copy",
+                     (int)!options->is_free);
 }
 
 /* JSON is UTF-8, a file name is bytes. */
@@ -302,7 +303,7 @@ json_t *dp_extract_document(dx_engine *engine, const vl_model_info *model,
     json_object_set_new(result, "file",
                         name_json(how->name != NULL ? how->name : input->name));
     json_object_set_new(result, "doc_id", json_string(info->sha256));
-    json_object_set_new(result, "engine", engine_facts(model, &options, schema));
+    json_object_set_new(result, "engine", engine_facts(model, &options, schema, recipe));
     (void)dp_input_mark_damage(input, result); /* the caller sees it in the result */
     return result;
 }

@@ -406,6 +406,12 @@ gboolean dp_queue_set_path(dp_queue *queue, gint64 id, const char *path, GError 
            queue->class->set_path(queue, id, path, error);
 }
 
+gboolean dp_queue_set_origin(dp_queue *queue, gint64 id, const char *path, GError **error)
+{
+    return is_within(path, "the path", DP_QUEUE_PATH_MAX, error) &&
+           queue->class->set_origin(queue, id, path, error);
+}
+
 gboolean dp_queue_set_target(dp_queue *queue, gint64 id, const char *target,
                              GError **error)
 {

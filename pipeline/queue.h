@@ -267,6 +267,10 @@ gboolean dp_queue_sync(dp_queue *queue, gboolean is_all, GError **error);
 
 /* The file lies elsewhere now (claimed by rename, moved by an action).  Needs no lease. */
 gboolean dp_queue_set_path(dp_queue *queue, gint64 id, const char *path, GError **error);
+/* Another file with the same content stands for it from now on: it lies there and is called
+ * so.  Needs no lease. */
+gboolean dp_queue_set_origin(dp_queue *queue, gint64 id, const char *path,
+                             GError **error);
 /* Its result goes elsewhere. */
 gboolean dp_queue_set_target(dp_queue *queue, gint64 id, const char *target,
                              GError **error);

@@ -28,6 +28,7 @@ typedef struct dp_queue_class {
     gboolean (*routed)(dp_queue *queue, gint64 id, dp_lasting how, GError **error);
     gboolean (*sync)(dp_queue *queue, gboolean is_all, GError **error);
     gboolean (*set_path)(dp_queue *queue, gint64 id, const char *path, GError **error);
+    gboolean (*set_origin)(dp_queue *queue, gint64 id, const char *path, GError **error);
     gboolean (*set_target)(dp_queue *queue, gint64 id, const char *target,
                            GError **error);
     gboolean (*rekey)(dp_queue *queue, gint64 id, const char *sha256, const char *recipe,

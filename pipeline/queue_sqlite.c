@@ -34,6 +34,7 @@ static const dp_queue_class sqlite_class = {
     .routed = dp_sqlite_routed,
     .sync = dp_sqlite_sync,
     .set_path = dp_sqlite_set_path,
+    .set_origin = dp_sqlite_set_origin,
     .set_target = dp_sqlite_set_target,
     .rekey = dp_sqlite_rekey,
     .get = dp_sqlite_get,

@@ -60,6 +60,7 @@ typedef enum dp_sql {
     DP_SQL_ACTIONS_UNDONE,
     DP_SQL_DOC_ROUTED,
     DP_SQL_DOC_PATH,
+    DP_SQL_DOC_ORIGIN,
     DP_SQL_DOC_TARGET,
     DP_SQL_DOC_DROP,
     DP_SQL_DOC_REKEY,
@@ -177,6 +178,8 @@ dp_doc *dp_sqlite_get(dp_queue *queue, gint64 id, GError **error);
 dp_doc *dp_sqlite_find(dp_queue *queue, const char *lane, const char *sha256,
                        const char *recipe, GError **error);
 gboolean dp_sqlite_set_path(dp_queue *queue, gint64 id, const char *path, GError **error);
+gboolean dp_sqlite_set_origin(dp_queue *queue, gint64 id, const char *path,
+                              GError **error);
 gboolean dp_sqlite_set_target(dp_queue *queue, gint64 id, const char *target,
                               GError **error);
 gboolean dp_sqlite_rekey(dp_queue *queue, gint64 id, const char *sha256,

@@ -187,6 +187,13 @@ gboolean dp_sqlite_set_path(dp_queue *queue, gint64 id, const char *path, GError
     return dp_sqlite_write(queue, DP_SYNC_FULL, change_locked, &c, error);
 }
 
+gboolean dp_sqlite_set_origin(dp_queue *queue, gint64 id, const char *path,
+                              GError **error)
+{
+    change c = { id, DP_SQL_DOC_ORIGIN, path };
+    return dp_sqlite_write(queue, DP_SYNC_FULL, change_locked, &c, error);
+}
+
 gboolean dp_sqlite_set_target(dp_queue *queue, gint64 id, const char *target,
                               GError **error)
 {

@@ -136,6 +136,7 @@ const char *const dp_sql[DP_SQL_COUNT] = {
         "UPDATE documents SET state='routed', worker='', attempts=0, stalls=0,"
         " next_at=0, code='', reason='', changed_at=?2 WHERE id=?1",
     [DP_SQL_DOC_PATH] = "UPDATE documents SET path=?2 WHERE id=?1",
+    [DP_SQL_DOC_ORIGIN] = "UPDATE documents SET path=?2, origin=?2 WHERE id=?1",
     [DP_SQL_DOC_TARGET] = "UPDATE documents SET target=?2 WHERE id=?1",
     [DP_SQL_DOC_DROP] = "DELETE FROM documents WHERE id=?1",
     [DP_SQL_DOC_REKEY] = "UPDATE documents SET sha256=?2, recipe=?3 WHERE id=?1",

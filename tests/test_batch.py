@@ -4,6 +4,7 @@ tests/data/parity: its answers are nonsense, the way that they go is the real on
 import contextlib
 import csv
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -343,6 +344,80 @@ class Once(Case):
         shutil.rmtree(self.out / "b.png.json", ignore_errors=True)
         self.batch(self.inputs)
         self.assertIn("b.png.json", self.results())
+
+    def test_result_that_another_has_replaced_is_made_again(self):
+        self.draw("a.png", 1)
+        other = self.tmp / "other.yaml"
+        other.write_text(EASY.replace("title: Note", "title: Other"))
+        self.batch(self.inputs)
+        for args in (("-s", other), ("-s", self.easy, "--plain"), ("-s", other)):
+            self.docvl("batch", self.inputs, "-o", self.out, *args, code=0)
+        self.batch(self.inputs, "--report", self.tmp / "report.json")
+        self.assertEqual(self.report()["counts"]["ok"], 1)
+        self.assertEqual(self.result("a.png.json")["schema"], "easy")
+        self.assertIsInstance(self.result("a.png.json")["fields"]["day"], dict)
+        (self.out / "a.png.json").write_text('{"fields": {"day": "by hand"}}')
+        self.batch(self.inputs)
+        self.assertEqual(self.result("a.png.json"), {"fields": {"day": "by hand"}})
+
+    def test_content_that_comes_back_under_another_name(self):
+        for name, number in (("a.png", 1), ("a.png", 2), ("b.png", 1)):
+            self.draw(name, number)
+            self.batch(self.inputs)
+        for name, number in (("a.png", 2), ("b.png", 1)):
+            sha256 = hashlib.sha256(png(number)).hexdigest()
+            result = self.result(f"{name}.json")
+            self.assertEqual((result["file"], result["doc_id"]), (name, sha256))
+
+    def test_renamed_file_goes_on_under_its_names(self):
+        path = self.draw("a.png", 1)
+        path.write_bytes(b"no picture")
+        env = {"DOCVL_BACKOFF": "0,0,0,0"}
+        self.batch(self.inputs, code=2, env=env)
+        for old, new in (("a.png", "b.png"), ("b.png", "a.png")):
+            (self.inputs / old).rename(self.inputs / new)
+            done = self.batch(self.inputs, code=2, env=env)
+            self.assertIn(f"{new}: neither", done.err)
+            self.assertNotIn(old, done.err)
+
+    def test_one_file_in_two_folders_of_a_line(self):
+        for i in range(4):
+            self.draw(f"sub/{i}.png", i)
+        self.batch("-r", self.inputs, self.inputs / "sub", "--report",
+                   self.tmp / "report.json")
+        names = [f"{i}.png.json" for i in range(4)]
+        self.assertEqual(self.results(), names + [f"sub/{name}" for name in names])
+        self.assertEqual(self.report()["counts"]["ok"], 4)
+        self.assertNotIn("twin_of", self.result("0.png.json"))
+
+    def test_force_does_twins_once(self):
+        first = self.draw("a.png", 1)
+        second = self.draw("b.png", 1)
+        self.batch(self.inputs)
+        run = subprocess.Popen([DOCVL, "batch", "-", "-o", self.out, "-s", self.easy, "--force",
+                                "--report", self.tmp / "report.json"], env=ENV,
+                               stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        before = self.inode()
+        run.stdin.write(f"{first}\n")
+        run.stdin.flush()
+        until = time.time() + 60
+        while time.time() < until and self.inode() == before:
+            time.sleep(0.01)
+        time.sleep(0.2)  # the journal hears of it behind the rename
+        run.stdin.write(f"{second}\n")
+        run.stdin.close()
+        text = run.stderr.read()
+        run.stderr.close()
+        self.assertEqual(run.wait(60), 0, text)
+        self.assertEqual([d["fate"] for d in self.report()["documents"]], ["ok", "twin"])
+
+    def test_lost_result_of_a_twin_elsewhere(self):
+        first = self.draw("a.png", 1)
+        second = self.draw("b.png", 1)
+        self.batch(first)
+        (self.out / "a.png.json").unlink()
+        self.batch(second)
+        self.assertEqual(self.results(), ["a.png.json", "b.png.json"])
 
     def test_interrupted_and_resumed(self):
         for i in range(40):
