@@ -51,6 +51,10 @@ const char *dx_schema_version(const dx_schema *schema);
 const char *dx_schema_sha256(const dx_schema *schema);
 /* The whole schema as JSON Schema; borrowed. */
 const json_t *dx_schema_json(const dx_schema *schema);
+/* Every path that a result of this schema can have, "seller.name" and "lines[].net_amount":
+ * set of owned strings, with those of objects and lists themselves ("lines" and "lines[]").
+ * Caller unrefs. */
+GHashTable *dx_schema_paths(const dx_schema *schema);
 /* Names and titles of the schemas in `dirs`: array of {name, version, title, path}. */
 json_t *dx_schema_list(const char *const *dirs, GError **error);
 

@@ -566,30 +566,6 @@ static gboolean compile_parts(dx_compiler *c, const json_t *schema, const char *
     return is_good;
 }
 
-/* The schema that a local pointer names; NULL when there is none. */
-static const json_t *resolve(const json_t *root, const char *ref)
-{
-    if (ref[0] != '#' || (ref[1] != '\0' && ref[1] != '/'))
-        return NULL;
-    g_auto(GStrv) steps = g_strsplit(ref + 1, "/", -1);
-    const json_t *node = root;
-    for (guint i = 1; steps[0] != NULL && steps[i] != NULL && node != NULL; i++) {
-        GString *key = g_string_new(steps[i]);
-        g_string_replace(key, "~1", "/", 0);
-        g_string_replace(key, "~0", "~", 0);
-        if (json_is_array(node)) {
-            guint64 index;
-            node = g_ascii_string_to_unsigned(key->str, 10, 0, G_MAXINT32, &index, NULL)
-                       ? json_array_get(node, index)
-                       : NULL;
-        } else {
-            node = json_object_get(node, key->str);
-        }
-        g_string_free(key, TRUE);
-    }
-    return node;
-}
-
 static gboolean compile_ref(dx_compiler *c, const json_t *schema)
 {
     const json_t *ref = json_object_get(schema, "$ref");
@@ -597,7 +573,7 @@ static gboolean compile_ref(dx_compiler *c, const json_t *schema)
         return FALSE;
     if (!json_is_string(ref))
         return dx_compile_fail(c, "$ref", "must be a string");
-    const json_t *target = resolve(c->root, json_string_value(ref));
+    const json_t *target = dx_schema_resolve(c->root, json_string_value(ref));
     if (target == NULL)
         return dx_compile_fail(c, "$ref", "%s is not in this schema",
                                json_string_value(ref));

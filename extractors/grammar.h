@@ -31,6 +31,10 @@ enum {
     DX_FORCED_BYTES_MAX = 4096,      /* forced text in one step */
 };
 
+/* What a local pointer ("#/$defs/party") names in a schema; NULL when there is no such.
+ * Borrowed. */
+const json_t *dx_schema_resolve(const json_t *root, const char *ref);
+
 typedef enum dx_op_kind {
     OP_LIT,    /* bytes pool[x .. x+y) */
     OP_FORK,   /* go to x or to y */

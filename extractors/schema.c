@@ -4,7 +4,7 @@
  * What a plain JSON Schema may say is decided in one place, by compiling it; this file
  * checks the x- keywords, which the compiler takes as notes.
  */
-#include "dx.h"
+#include "grammar.h"
 
 #include <string.h>
 
@@ -541,4 +541,66 @@ const char *dx_schema_sha256(const dx_schema *schema)
 const json_t *dx_schema_json(const dx_schema *schema)
 {
     return schema->json;
+}
+
+const json_t *dx_schema_resolve(const json_t *root, const char *ref)
+{
+    if (ref[0] != '#' || (ref[1] != '\0' && ref[1] != '/'))
+        return NULL;
+    g_auto(GStrv) steps = g_strsplit(ref + 1, "/", -1);
+    const json_t *node = root;
+    for (guint i = 1; steps[0] != NULL && steps[i] != NULL && node != NULL; i++) {
+        GString *key = g_string_new(steps[i]);
+        g_string_replace(key, "~1", "/", 0);
+        g_string_replace(key, "~0", "~", 0);
+        if (json_is_array(node)) {
+            guint64 index;
+            node = g_ascii_string_to_unsigned(key->str, 10, 0, G_MAXINT32, &index, NULL)
+                       ? json_array_get(node, index)
+                       : NULL;
+        } else {
+            node = json_object_get(node, key->str);
+        }
+        g_string_free(key, TRUE);
+    }
+    return node;
+}
+
+/* ---- paths ---------------------------------------------------------------------------- */
+
+/* Ends: what refers to itself, or is too deep, has not been accepted. */
+static void add_paths(const json_t *root, const json_t *node, const char *path,
+                      GHashTable *paths)
+{
+    static const char *const parts[] = { "anyOf", "oneOf" };
+    if (*path != '\0')
+        g_hash_table_add(paths, g_strdup(path));
+    const char *ref = json_string_value(json_object_get(node, "$ref"));
+    if (ref != NULL)
+        add_paths(root, dx_schema_resolve(root, ref), path, paths);
+    gsize i;
+    json_t *part;
+    for (gsize k = 0; k < G_N_ELEMENTS(parts); k++) {
+        json_array_foreach(json_object_get(node, parts[k]), i, part) {
+            add_paths(root, part, path, paths);
+        }
+    }
+    const char *name;
+    json_object_foreach(json_object_get(node, "properties"), name, part) {
+        g_autofree char *below =
+            *path != '\0' ? g_strconcat(path, ".", name, NULL) : g_strdup(name);
+        add_paths(root, part, below, paths);
+    }
+    const json_t *items = json_object_get(node, "items");
+    if (items != NULL) {
+        g_autofree char *each = g_strconcat(path, "[]", NULL);
+        add_paths(root, items, each, paths);
+    }
+}
+
+GHashTable *dx_schema_paths(const dx_schema *schema)
+{
+    GHashTable *paths = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    add_paths(schema->json, schema->json, "", paths);
+    return paths;
 }

@@ -280,18 +280,51 @@ static void check_columns(checker *c, const json_t *action, const char *at)
     }
 }
 
+/* The member that is a template; those that take none have no member of this name. */
+static const char *template_of(const char *kind, dp_template_kind *is)
+{
+    gboolean is_mail = strcmp(kind, "mail") == 0;
+    *is = is_mail                       ? DP_TEMPLATE_LINE
+          : strcmp(kind, "rename") == 0 ? DP_TEMPLATE_NAME
+                                        : DP_TEMPLATE_PATH;
+    return is_mail ? "subject" : "to";
+}
+
 static void check_rest(checker *c, const char *kind, const json_t *action, const char *at)
 {
+    dp_template_kind is;
+    const char *member = template_of(kind, &is);
     if (strcmp(kind, "webhook") == 0)
         check_webhook(c, action, at);
     else if (strcmp(kind, "mail") == 0)
         check_mail(c, action, at);
-    else if (strcmp(kind, "rename") == 0)
-        check_template(c, action, "to", DP_TEMPLATE_NAME, at);
-    else
-        check_template(c, action, "to", DP_TEMPLATE_PATH, at);
+    check_template(c, action, member, is, at);
     if (strcmp(kind, "append") == 0)
         check_columns(c, action, at);
+}
+
+void dp_action_paths(const json_t *action, const char *pointer, dp_report report,
+                     void *user)
+{
+    const char *kind = json_object_iter_key(json_object_iter((json_t *)action));
+    const json_t *value = json_object_get(action, kind);
+    dp_template_kind is;
+    const char *member = template_of(kind, &is);
+    g_autofree char *at = g_strdup_printf("%s/%s", pointer, kind);
+    g_autofree char *below = g_strdup_printf("%s/%s", at, member);
+    gboolean is_brief =
+        json_is_string(value) && g_strcmp0(kinds[find_kind(kind)].brief, member) == 0;
+    const char *text =
+        json_string_value(is_brief ? value : json_object_get(value, member));
+    g_autoptr(dp_template) t = text != NULL ? dp_template_new(text, is, NULL) : NULL;
+    if (t != NULL)
+        dp_template_paths(t, is_brief ? at : below, report, user);
+    gsize i;
+    json_t *column;
+    json_array_foreach(json_object_get(value, "columns"), i, column) {
+        g_autofree char *here = g_strdup_printf("%s/columns/%zu", at, i);
+        report(user, here, FALSE, json_string_value(column));
+    }
 }
 
 json_t *dp_action_check(const json_t *action, const char *pointer, dp_report report,

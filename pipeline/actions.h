@@ -51,6 +51,10 @@ typedef struct dp_action_places {
 /* Normalise one action; NULL after every mistake was reported. */
 json_t *dp_action_check(const json_t *action, const char *pointer, dp_report report,
                         void *user);
+/* `report` gets each path to a value that the action names, as it was configured and checked:
+ * those of templates and of columns. */
+void dp_action_paths(const json_t *action, const char *pointer, dp_report report,
+                     void *user);
 /* Put the document's values in.  DP_ROUTE_VALUE when one is missing. */
 json_t *dp_action_plan(const json_t *action, const dp_route_facts *facts,
                        const dp_action_places *places, GError **error);

@@ -165,5 +165,10 @@ void dp_signal_write(int fd, char byte);
  * Caller frees. */
 struct dp_config;
 struct dp_config *dp_config_open(const dp_app *app, const char *path, dp_exit *code);
+/* Does each field that the routes name exist in a schema that documents may have?  Those of
+ * the configuration count, and `more` (a name or a path; NULL: none).  FALSE after a message
+ * of `level` for each that does not. */
+gboolean dp_config_check_fields(const dp_app *app, const struct dp_config *config,
+                                const char *more, const char *level);
 
 #endif

@@ -108,6 +108,7 @@ static gboolean take_config(dp_batch *b, GError **error)
         b->out_dir = g_strdup(c->batch.out);
     if (b->schema == NULL && !b->is_auto && g_strcmp0(c->defaults.schema, "auto") != 0)
         b->schema = g_strdup(c->defaults.schema);
+    (void)dp_config_check_fields(b->app, c, b->schema, "warning");
     if (b->include == NULL)
         b->include = g_strdupv(c->batch.include);
     if (b->exclude == NULL)

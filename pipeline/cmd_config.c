@@ -3,6 +3,7 @@
  */
 #include "app.h"
 #include "config.h"
+#include "route_paths.h"
 
 #include <string.h>
 
@@ -41,6 +42,92 @@ static gboolean check_schemas(const dp_app *app, const dp_config *config, dp_exi
     return is_good;
 }
 
+/* ---- fields that routes name ------------------------------------------------------------ */
+
+typedef struct field_check {
+    const dp_app *app;
+    const dp_config *config;
+    const char *level;
+    GHashTable *known; /* paths of all schemas that documents may have */
+    const char **list; /* the same, for the nearest one; borrowed */
+    gboolean is_good;
+} field_check;
+
+static void check_field(void *user, const char *pointer, gboolean at_key,
+                        const char *path)
+{
+    field_check *c = user;
+    if (dp_route_path_is_known(path, c->known))
+        return;
+    c->is_good = FALSE;
+    g_autofree char *whole = g_strconcat("/routes", pointer, NULL);
+    const char *near = dp_nearest(path, c->list);
+    dx_mark mark = dp_config_place(c->config, whole);
+    dp_message(c->app, c->level, "%s:%u:%u: %s: no schema has the field \"%s\"%s%s%s",
+               c->config->file, at_key ? mark.key_line : mark.line,
+               at_key ? mark.key_column : mark.column, whole, path,
+               near != NULL ? " (did you mean \"" : "", near != NULL ? near : "",
+               near != NULL ? "\"?)" : "");
+}
+
+static void add_schema(GHashTable *known, const char *name, const char *const *dirs)
+{
+    g_autoptr(dx_schema) schema = dx_schema_load(name, dirs, NULL);
+    if (schema == NULL)
+        return; /* check_schemas() says so */
+    g_autoptr(GHashTable) paths = dx_schema_paths(schema);
+    GHashTableIter iter;
+    gpointer path;
+    g_hash_table_iter_init(&iter, paths);
+    while (g_hash_table_iter_next(&iter, &path, NULL)) {
+        g_hash_table_iter_steal(&iter);
+        g_hash_table_add(known, path);
+    }
+}
+
+/* The schema of `settings`; "auto" may come to any that is installed. */
+static void add_settings(GHashTable *known, const dp_settings *settings,
+                         const char *const *dirs)
+{
+    if (strcmp(settings->schema, "auto") != 0) {
+        add_schema(known, settings->schema, dirs);
+        return;
+    }
+    json_t *list = dx_schema_list(dirs, NULL), *row;
+    gsize i;
+    json_array_foreach(list, i, row) {
+        add_schema(known, json_string_value(json_object_get(row, "path")), dirs);
+    }
+    json_decref(list);
+}
+
+gboolean dp_config_check_fields(const dp_app *app, const dp_config *config,
+                                const char *more, const char *level)
+{
+    if (config->routes == NULL)
+        return TRUE;
+    g_auto(GStrv) owned = dp_schema_dirs();
+    const char *const *dirs = (const char *const *)owned;
+    g_autoptr(GHashTable) known =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    if (more != NULL)
+        add_schema(known, more, dirs);
+    add_settings(known, &config->defaults, dirs);
+    for (guint i = 0; i < config->folders->len; i++) {
+        const dp_folder_config *f = g_ptr_array_index(config->folders, i);
+        add_settings(known, &f->settings, dirs);
+        for (guint k = 0; k < f->subfolders->len; k++)
+            add_settings(known,
+                         &((dp_subfolder *)g_ptr_array_index(f->subfolders, k))->settings,
+                         dirs);
+    }
+    g_autofree const char **list =
+        (const char **)g_hash_table_get_keys_as_array(known, NULL);
+    field_check c = { app, config, level, known, list, TRUE };
+    dp_route_paths(config->routes, check_field, &c);
+    return c.is_good;
+}
+
 dp_config *dp_config_open(const dp_app *app, const char *path, dp_exit *code)
 {
     *code = DP_EXIT_CONFIG;
@@ -71,6 +158,8 @@ int dp_cmd_config(dp_app *app, int argc, char **argv)
     g_autoptr(dp_config) config = dp_config_open(app, argv[2], &code);
     if (config == NULL)
         return (int)code;
+    if (!is_show && !dp_config_check_fields(app, config, NULL, "error"))
+        return DP_EXIT_CONFIG;
     if (!is_show) {
         printf("%s: ok, %u folder%s\n", argv[2], config->folders->len,
                config->folders->len == 1 ? "" : "s");

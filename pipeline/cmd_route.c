@@ -518,6 +518,7 @@ static int run_route(route_run *r, const char *config, char **files)
     r->routes = dp_routes_new(r->config->routes, base, report_mistake, r->app);
     if (r->routes == NULL)
         return DP_EXIT_CONFIG;
+    (void)dp_config_check_fields(r->app, r->config, NULL, "warning");
     if (r->is_testing)
         return run_tests(r);
     for (; *files != NULL && !g_cancellable_is_cancelled(r->app->cancellable); files++)

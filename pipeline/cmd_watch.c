@@ -92,7 +92,10 @@ static dp_config *open_config(const dp_app *app, const char *path, dp_exit *code
         dp_message(app, "error", "%s: no folders to watch", path);
         return NULL;
     }
-    return check_places(app, config) ? g_steal_pointer(&config) : NULL;
+    if (!check_places(app, config))
+        return NULL;
+    (void)dp_config_check_fields(app, config, NULL, "warning");
+    return g_steal_pointer(&config);
 }
 
 static dp_queue *open_journal(const dp_app *app, const dp_config *config, char **location)

@@ -251,12 +251,11 @@ static void clear_problem(gpointer data)
     g_free(((problem *)data)->text);
 }
 
-/* The place of the node, or of the nearest one above it. */
-static dx_mark place_of(const loader *l, const char *pointer)
+dx_mark dp_config_place(const dp_config *config, const char *pointer)
 {
     dx_mark mark = { 1, 1, 1, 1 };
     g_autofree char *at = g_strdup(pointer);
-    while (!dx_marks_find(l->config->marks, at, &mark)) {
+    while (!dx_marks_find(config->marks, at, &mark)) {
         char *slash = strrchr(at, '/');
         if (slash == NULL)
             break;
@@ -269,7 +268,7 @@ static void add_problem(void *user, const char *pointer, gboolean at_key,
                         const char *text)
 {
     loader *l = user;
-    dx_mark mark = place_of(l, pointer);
+    dx_mark mark = dp_config_place(l->config, pointer);
     problem p = { at_key ? mark.key_line : mark.line,
                   at_key ? mark.key_column : mark.column, NULL };
     p.text = g_strdup_printf("%s: %s", *pointer == '\0' ? "/" : pointer, text);

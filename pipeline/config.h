@@ -84,6 +84,8 @@ dp_config *dp_config_parse(const char *text, gsize bytes, const char *path,
 void dp_config_free(dp_config *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_config, dp_config_free)
 
+/* Where a node stands in the file, or the nearest one above it; `pointer` is a JSON Pointer. */
+dx_mark dp_config_place(const dp_config *config, const char *pointer);
 /* Everything with its default, as it will be used; caller owns. */
 json_t *dp_config_json(const dp_config *config);
 /* Are two folders watched in the same way? */

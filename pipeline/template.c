@@ -280,6 +280,16 @@ void dp_template_free(dp_template *t)
     g_free(t);
 }
 
+void dp_template_paths(const dp_template *t, const char *pointer, dp_report report,
+                       void *user)
+{
+    for (guint i = 0; i < t->parts->len; i++) {
+        const part *p = &g_array_index(t->parts, part, i);
+        if (p->literal == NULL)
+            report(user, pointer, FALSE, p->path);
+    }
+}
+
 gboolean dp_template_is_absolute(const dp_template *t)
 {
     const part *first = &g_array_index(t->parts, part, 0);

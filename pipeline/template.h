@@ -23,6 +23,7 @@
 #ifndef DP_TEMPLATE_H
 #define DP_TEMPLATE_H
 
+#include "facts.h"
 #include "route_facts.h"
 
 #define DP_ROUTE_ERROR (dp_route_error_quark())
@@ -57,6 +58,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_template, dp_template_free)
  * error of DP_ROUTE_VALUE that names the path. */
 char *dp_template_expand(const dp_template *t, const dp_route_facts *facts,
                          const char *missing, GError **error);
+/* `report` gets each path of the template, in order; `pointer` and at_key (FALSE) go with it. */
+void dp_template_paths(const dp_template *t, const char *pointer, dp_report report,
+                       void *user);
 gboolean dp_template_is_absolute(const dp_template *t);
 
 /* "scan.pdf" to "scan-2.pdf", within DP_NAME_BYTES_MAX.  Caller frees. */

@@ -88,6 +88,21 @@ WRONG = [
     ("routes:\n  rules:\n    - name: a\n      when: {fields: {t: {gte: '1,5'}}}\n      do: []\n",
      ["4:32: /routes/rules/0/when/fields/t/gte: a number is expected, of at most 18 digits "
       "before and 12 after the point; one of more than 15 digits in quotes"]),
+    ("defaults: {schema: invoice}\nroutes:\n  rules:\n    - name: a\n"
+     "      when: {any: [{fields: {totls.gross_total: {gt: 1}}}, {not: {fields: {buyer.nam: x}}}]}\n"
+     "      do:\n        - move: '{@folder}/{seler.name|slug}/{lines.0.name}.pdf'\n"
+     "        - append: {to: a.csv, columns: ['@file', seller.name, 'lines[].nme']}\n"
+     "        - webhook: 'http://localhost/{hook}'\n"
+     "  otherwise: {do: [{mail: {maildir: m, from: a@b, to: a@b, subject: 'of {merchant.name}'}}]}\n",
+     ['5:30: /routes/rules/0/when/any/0/fields/totls.gross_total: no schema has the field '
+      '"totls.gross_total" (did you mean "totals.gross_total"?)',
+      '5:76: /routes/rules/0/when/any/1/not/fields/buyer.nam: no schema has the field '
+      '"buyer.nam" (did you mean "buyer.name"?)',
+      '7:17: /routes/rules/0/do/0/move: no schema has the field "seler.name" '
+      '(did you mean "seller.name"?)',
+      '8:63: /routes/rules/0/do/1/append/columns/2: no schema has the field "lines[].nme" '
+      '(did you mean "lines[].name"?)',
+      '10:69: /routes/otherwise/do/0/mail/subject: no schema has the field "merchant.name"']),
 ]
 
 
@@ -128,6 +143,17 @@ class Mistakes(unittest.TestCase):
         code, lines = check(FOLDER + "    schema: invoize\n")
         self.assertEqual(code, 9)
         self.assertIn("invoize", lines[0])
+
+    def test_fields_of_any_schema_that_may_be_used(self):
+        """One that is chosen by the document's look may have the fields of each."""
+        rule = ("routes:\n  rules:\n    - {name: a, when: {fields: {merchant.name: x, "
+                "'lines.3.net_amount': {gt: 1}}}, do: []}\n")
+        self.assertEqual(check("defaults: {schema: auto}\n" + rule), (0, []))
+        self.assertEqual(check("defaults: {schema: invoice}\nfolders:\n"
+                               "  - {path: in, out: out, schema: receipt}\n" + rule), (0, []))
+        code, lines = check("defaults: {schema: receipt}\n" + rule)
+        self.assertEqual((code, len(lines)), (9, 1))
+        self.assertIn('"lines.3.net_amount"', lines[0])
 
     def test_no_file(self):
         done = docvl("config", "check", "/nonexistent/c.yaml")

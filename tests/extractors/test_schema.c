@@ -209,12 +209,35 @@ static void test_files(void)
     g_assert_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
 }
 
+static void test_paths(void)
+{
+    static const char text[] =
+        "type: object\n"
+        "$defs: {party: {type: object, properties: {name: {type: string}}}}\n"
+        "properties:\n"
+        "  seller: {$ref: '#/$defs/party'}\n"
+        "  buyer: {anyOf: [{$ref: '#/$defs/party'}, {type: 'null'}]}\n"
+        "  lines: {type: array, items: {type: object, properties: {a: {type: "
+        "string}}}}\n";
+    static const char *const there[] = { "seller",     "seller.name", "buyer",
+                                         "buyer.name", "lines",       "lines[]",
+                                         "lines[].a" };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(dx_schema) schema = dx_schema_parse(text, strlen(text), "t", &error);
+    g_assert_no_error(error);
+    g_autoptr(GHashTable) paths = dx_schema_paths(schema);
+    for (gsize i = 0; i < G_N_ELEMENTS(there); i++)
+        g_assert_true(g_hash_table_contains(paths, there[i]));
+    g_assert_cmpuint(g_hash_table_size(paths), ==, G_N_ELEMENTS(there));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/schema/parse", test_parse);
     g_test_add_func("/schema/short-form", test_short_form);
     g_test_add_func("/schema/files", test_files);
+    g_test_add_func("/schema/paths", test_paths);
     g_test_add_func("/yaml/scalars", test_yaml_scalars);
     g_test_add_func("/yaml/limits", test_yaml_limits);
     g_test_add_func("/yaml/places", test_yaml_places);
