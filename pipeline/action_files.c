@@ -8,6 +8,7 @@
  */
 #include "action_parts.h"
 
+#include "app.h"
 #include "names.h"
 
 #include <assert.h>
@@ -30,13 +31,9 @@ gboolean dp_action_fail(GError **error, dp_route_code code, const char *format, 
 
 gboolean dp_action_errno(GError **error, const char *what, const char *path)
 {
-    static const int passing[] = { EBUSY,  ENOSPC, EDQUOT, ETXTBSY, ESTALE, EMFILE,
-                                   ENFILE, ENOMEM, EAGAIN, EINTR,   EIO };
     int saved = errno;
-    dp_route_code code = DP_ROUTE_REFUSED;
-    for (gsize i = 0; i < G_N_ELEMENTS(passing); i++)
-        if (saved == passing[i])
-            code = DP_ROUTE_TEMPORARY;
+    dp_route_code code = saved == EIO || dp_errno_is_temporary(saved) ? DP_ROUTE_TEMPORARY
+                                                                      : DP_ROUTE_REFUSED;
     return dp_action_fail(error, code, "%s %s: %s", what, path, g_strerror(saved));
 }
 
@@ -334,10 +331,13 @@ static gboolean end_part(int fd, const char *part, const char *to, gboolean is_o
 static gboolean make_copy(dp_action_run *run, const char *source, const char *to)
 {
     int from = open(source, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat st = { 0 };
     if (from < 0)
         return FALSE;
+    /* Whoever may not read the document may not read its copy. */
+    mode_t mode = fstat(from, &st) == 0 ? (st.st_mode & 0777) | 0600 : 0600;
     g_autofree char *part = part_path(run, to);
-    int fd = open(part, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int fd = open(part, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0) {
         int saved = errno;
         close(from);
@@ -347,7 +347,6 @@ static gboolean make_copy(dp_action_run *run, const char *source, const char *to
     g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
     gboolean is_ok = pour(from, fd, sum);
     int saved = errno;
-    struct stat st;
     if (is_ok && fstat(from, &st) == 0) {
         struct timespec times[2] = { st.st_atim, st.st_mtim };
         (void)futimens(fd, times); /* the copy is right with a new time, too */

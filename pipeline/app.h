@@ -118,13 +118,15 @@ dp_exit dp_tally_exit(const dp_tally *tally, const dp_app *app);
 
 /* Write `bytes` to `path` so that a reader never sees half of it and a crash loses
  * nothing: temporary name in the same folder, fsync, rename, fsync of the folder.  The
- * temporary name (.NAME.part) is the same every time, so that what a crash leaves is used
+ * temporary name (dp_part_path) is the same every time, so that what a crash leaves is used
  * up by the next try.  Errors are of DP_IO_ERROR. */
 gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **error);
 /* The same for what does not fit into memory: `writer` writes to fd and returns FALSE with
  * errno set when it can't. */
 typedef gboolean (*dp_writer)(void *user, int fd);
 gboolean dp_publish_by(const char *path, dp_writer writer, void *user, GError **error);
+/* .NAME.part beside `path`; of a NAME that leaves no room, its hash. Caller frees. */
+char *dp_part_path(const char *path);
 /* write(2) until all is written; FALSE with errno. */
 gboolean dp_write_all(int fd, const char *bytes, gsize length);
 
@@ -136,9 +138,11 @@ void dp_csv_cell(GString *line, const char *text);
 char *dp_csv_header(void);
 char *dp_csv_line(const json_t *result);
 
-/* May the same thing work in a moment?  EBUSY, ENOSPC, EDQUOT, ETXTBSY, ESTALE, EMFILE,
- * ENFILE, ENOMEM, EAGAIN, EINTR; a journal that is busy or cannot be written;
- * DP_RENDER_TEMPORARY. */
+/* Is it the fault of the machine or the file system, not of the file?  EBUSY, ENOSPC, EDQUOT,
+ * ETXTBSY, ESTALE, EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR, EROFS, and a server that is away. */
+gboolean dp_errno_is_temporary(int code);
+/* May the same thing work in a moment?  Such a code; a journal that is busy or cannot be
+ * written; DP_RENDER_TEMPORARY. */
 gboolean dp_error_is_temporary(const GError *error);
 
 int dp_cmd_extract(dp_app *app, int argc, char **argv);

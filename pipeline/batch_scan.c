@@ -6,6 +6,7 @@
  */
 #include "batch.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
@@ -86,17 +87,19 @@ static int by_name(gconstpointer a, gconstpointer b)
 
 static GPtrArray *names_in(scan *s, const char *path)
 {
-    errno = 0;
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GDir) dir = g_dir_open(path, 0, &error);
+    DIR *dir = opendir(path);
     if (dir == NULL) {
-        s->hooks->skipped(s->hooks->user, path, DP_SKIP_ERROR, error);
+        skip_errno(s, path);
         return NULL;
     }
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
-    const char *name;
-    while ((name = g_dir_read_name(dir)) != NULL)
-        g_ptr_array_add(names, g_strdup(name));
+    const struct dirent *entry;
+    while (errno = 0, (entry = readdir(dir)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            g_ptr_array_add(names, g_strdup(entry->d_name));
+    if (errno != 0) /* what was read is worked on, but it is not all */
+        skip_errno(s, path);
+    closedir(dir);
     g_ptr_array_sort(names, by_name);
     return names;
 }

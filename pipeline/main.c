@@ -122,6 +122,7 @@ static void catch_signals(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* above `ulimit -f` a write is an error like others */
     g_thread_unref(g_thread_new("signals", wait_for_signal, NULL));
 }
 

@@ -160,8 +160,7 @@ static gboolean sync_folder_of(const char *path)
 static gboolean copy_over(const char *from, const char *to, GError **error)
 {
     g_autofree char *dir = g_path_get_dirname(to);
-    g_autofree char *base = g_path_get_basename(to);
-    g_autofree char *part = g_strdup_printf("%s/.%s.part", dir, base);
+    g_autofree char *part = dp_part_path(to);
     int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (in < 0)
         return dp_fail_errno(error, "opening", from);

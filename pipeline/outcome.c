@@ -20,7 +20,7 @@ gboolean dp_fail_errno(GError **error, const char *what, const char *path)
     return FALSE;
 }
 
-static gboolean is_temporary_errno(int code)
+gboolean dp_errno_is_temporary(int code)
 {
     switch (code) {
     case EBUSY:
@@ -28,6 +28,11 @@ static gboolean is_temporary_errno(int code)
     case EDQUOT:
     case ETXTBSY:
     case ESTALE:
+    case EROFS:    /* remounted after an error of the disk */
+    case ENOTCONN: /* the server of a mounted file system is away */
+    case ETIMEDOUT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
     case EMFILE:
     case ENFILE:
     case ENOMEM:
@@ -42,7 +47,7 @@ static gboolean is_temporary_errno(int code)
 gboolean dp_error_is_temporary(const GError *error)
 {
     if (error->domain == DP_IO_ERROR)
-        return is_temporary_errno(error->code);
+        return dp_errno_is_temporary(error->code);
     if (error->domain == G_IO_ERROR)
         return error->code == G_IO_ERROR_TOO_MANY_OPEN_FILES ||
                error->code == G_IO_ERROR_NO_SPACE || error->code == G_IO_ERROR_BUSY ||

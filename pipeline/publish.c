@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/file.h>
@@ -101,11 +102,20 @@ static gboolean write_and_rename(const char *part, const char *path, dp_writer w
     return is_ok;
 }
 
-gboolean dp_publish_by(const char *path, dp_writer writer, void *user, GError **error)
+char *dp_part_path(const char *path)
 {
     g_autofree char *dir = g_path_get_dirname(path);
     g_autofree char *base = g_path_get_basename(path);
-    g_autofree char *part = g_strdup_printf("%s/.%s.part", dir, base);
+    if (strlen(base) + strlen("..part") <= NAME_MAX)
+        return g_strdup_printf("%s/.%s.part", dir, base);
+    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, base, -1);
+    return g_strdup_printf("%s/.docvl-%.32s.part", dir, sum);
+}
+
+gboolean dp_publish_by(const char *path, dp_writer writer, void *user, GError **error)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+    g_autofree char *part = dp_part_path(path);
     int dir_fd = dp_open_file(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0)
         return dp_fail_errno(error, "opening", dir);
