@@ -54,6 +54,8 @@ static char *csv_record(const dp_action_run *run, const json_t *columns,
             is_header ? g_strdup(path) : dp_route_text(run->facts, path);
         dp_csv_cell(line, value != NULL ? value : "");
     }
+    /* One line for each record: half of one is recognised by its last line. */
+    g_strdelimit(line->str, "\r\n", ' ');
     g_string_append_c(line, '\n');
     return g_string_free(line, FALSE);
 }

@@ -220,8 +220,7 @@ static gboolean open_queue(route_run *r, GError **error)
 {
     if (r->queue != NULL)
         return TRUE;
-    g_autofree char *own =
-        g_build_filename(g_get_user_state_dir(), "docvl", "journal.db", NULL);
+    g_autofree char *own = dp_journal_default();
     const char *path = r->config->journal != NULL ? r->config->journal : own;
     g_autofree char *dir = g_path_get_dirname(path);
     if (g_mkdir_with_parents(dir, 0700) != 0)

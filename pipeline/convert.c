@@ -64,7 +64,11 @@ void dp_csv_cell(GString *line, const char *text)
 {
     if (line->len > 0)
         g_string_append_c(line, ',');
-    gboolean is_formula = strchr("=+@\t\r", *text) != NULL && *text != '\0';
+    /* Spreadsheets take these for formulas; a negative amount is none. */
+    gboolean is_formula =
+        *text != '\0' &&
+        (strchr("=+@\t\r", *text) != NULL ||
+         (*text == '-' && strspn(text, "-0123456789.,") != strlen(text)));
     if (!is_formula && strpbrk(text, ",\"\r\n") == NULL) {
         g_string_append(line, text);
         return;
@@ -116,7 +120,9 @@ char *dp_csv_line(const json_t *result)
     g_string_append(line, "");
     dp_csv_cell(line, file != NULL ? file : "");
     const char *schema = json_string_value(json_object_get(result, "schema"));
-    g_string_append_printf(line, ",%s", schema != NULL ? schema : "");
+    g_autoptr(GString) cell = g_string_new(NULL); /* the name before it may be empty */
+    dp_csv_cell(cell, schema != NULL ? schema : "");
+    g_string_append_printf(line, ",%s", cell->str);
     for (gsize i = 0; i < G_N_ELEMENTS(columns); i++) {
         const char *text = NULL;
         for (gsize k = 0; k < 3 && columns[i].paths[k] != NULL && text == NULL; k++) {

@@ -204,6 +204,14 @@ class Files(Case):
         again, _ = self.route(config, result)
         self.assertEqual(again[0]["outcome"], "done before")
 
+    def test_copy_is_as_private_as_the_document(self):
+        for mode in (0o600, 0o640, 0o444):
+            result, _ = self.add(f"{mode:o}.pdf")
+            (self.dir / f"{mode:o}.pdf").chmod(mode)
+            self.route(self.config([{"copy": "x/"}]), result)
+            copy = self.dir / "out" / "x" / f"{mode:o}.pdf"
+            self.assertEqual(copy.stat().st_mode & 0o777 & ~(mode | 0o600), 0)
+
     def test_clashes(self):
         config = self.config([{"move": "{seller.name}.pdf"}])
         for name, content in (("a.pdf", b"one"), ("b.pdf", b"two"), ("c.pdf", b"one"),
@@ -292,6 +300,17 @@ class Files(Case):
         self.assertEqual(self.run_route("--test", config).returncode, 0)
 
 
+class Journal(Case):
+    def test_is_named_by_the_environment(self):
+        config = self.config([{"copy": "a.pdf"}])
+        text = json.loads(config.read_text())
+        del text["journal"]
+        config.write_text(json.dumps(text))
+        result, _ = self.add()
+        self.route(config, result, DOCVL_JOURNAL=str(self.dir / "own.db"))
+        self.assertTrue((self.dir / "own.db").exists())
+
+
 class Append(Case):
     def test_csv_and_jsonl(self):
         config = self.config([{"append": "a.csv"},
@@ -308,6 +327,18 @@ class Append(Case):
         lines = [json.loads(x) for x in (self.dir / "out" / "c.jsonl").read_text().splitlines()]
         self.assertEqual([x["fields"]["invoice_number"] for x in lines],
                          ['=R"0', '=R"1', '=R"2'])
+
+    def test_each_record_is_one_line_without_formulas(self):
+        config = self.config([{"append": {"to": "a.csv", "columns": ["invoice_number"]}},
+                              {"append": "b.csv"}])
+        given = ["1\n2\r\n3", "-2", "-1.234,50", "-2+cmd|' /C calc'!A0", "@x"]
+        for i, number in enumerate(given):
+            result, _ = self.add(f"{i}.pdf", invoice(number))
+            self.route(config, result)
+        lines = read_lines(self.dir / "out" / "a.csv")
+        self.assertEqual([row[1] for row in csv.reader(lines[1:])],
+                         ["1 2  3", "-2", "-1.234,50", "'-2+cmd|' /C calc'!A0", "'@x"])
+        self.assertEqual(len(read_lines(self.dir / "out" / "b.csv")), 1 + len(given))
 
     def test_torn_line_is_repaired(self):
         config = self.config([{"append": "a.csv"}])
