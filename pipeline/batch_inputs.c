@@ -104,6 +104,18 @@ static gboolean is_listed(dp_batch *b, gint64 id)
     return is_known;
 }
 
+/* The routes took its document away, and here it is again, or under another name: nothing is
+ * done twice, so it stays, which somebody must be told. */
+static void tell_duplicate(dp_batch *b, const dp_row *row, const dp_doc *doc)
+{
+    if (b->routes != NULL && doc->state == DP_STATE_ROUTED &&
+        strcmp(doc->path, doc->origin) != 0 && strcmp(doc->path, row->path) != 0 &&
+        exists(row->path))
+        dp_message(b->app, "warning",
+                   "%s: done before, as %s, which is %s now; left here", row->path,
+                   doc->origin, doc->path);
+}
+
 /* Done before: only if the result is where it belongs (with routes: wherever they took it). */
 static gboolean settle_done(dp_batch *b, dp_row *row, const dp_doc *doc, GError **error)
 {
@@ -115,6 +127,7 @@ static gboolean settle_done(dp_batch *b, dp_row *row, const dp_doc *doc, GError 
     }
     if (is_there || b->routes != NULL) {
         row->fate = DP_FATE_DONE;
+        tell_duplicate(b, row, doc);
         return TRUE;
     }
     if (!dp_queue_set_target(b->queue, doc->id, row->target, error) ||
@@ -343,26 +356,32 @@ static gboolean copy_result(dp_batch *b, const dp_row *row, const dp_doc *doc,
     return dp_publish(row->target, text, strlen(text), error);
 }
 
+static void settle_one_twin(dp_batch *b, dp_row *row)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(dp_doc) doc = dp_queue_get(b->queue, row->id, &error);
+    /* What an action of routing could not do leaves a good result alone. */
+    gboolean has_result = doc != NULL && *doc->status != '\0';
+    if (doc == NULL || (!has_result && (doc->state == DP_STATE_FAILED ||
+                                        doc->state == DP_STATE_QUARANTINED))) {
+        dp_row_fail(row, DP_FATE_FAILED, doc != NULL ? doc->code : dp_error_name(error),
+                    doc != NULL ? doc->reason : error->message);
+        dp_batch_publish_failure(b, row->path, row->target, row->code, row->reason);
+    } else if (!has_result) {
+        row->fate = DP_FATE_LEFT;
+    } else if ((b->routes == NULL || is_result_of(doc->target, doc)) &&
+               !copy_result(b, row, doc, &error)) {
+        dp_row_fail(row, DP_FATE_FAILED, dp_error_name(error), error->message);
+        dp_message(b->app, "error", "%s", error->message);
+    } else {
+        tell_duplicate(b, row, doc);
+    }
+}
+
 void dp_batch_settle_twins(dp_batch *b)
 {
-    for (guint i = 0; i < b->twins->len; i++) {
-        dp_row *row = g_ptr_array_index(b->twins, i);
-        g_autoptr(GError) error = NULL;
-        g_autoptr(dp_doc) doc = dp_queue_get(b->queue, row->id, &error);
-        if (doc == NULL || doc->state == DP_STATE_FAILED ||
-            doc->state == DP_STATE_QUARANTINED) {
-            dp_row_fail(row, DP_FATE_FAILED,
-                        doc != NULL ? doc->code : dp_error_name(error),
-                        doc != NULL ? doc->reason : error->message);
-            dp_batch_publish_failure(b, row->path, row->target, row->code, row->reason);
-        } else if (doc->state != DP_STATE_ROUTED && doc->state != DP_STATE_PUBLISHED) {
-            row->fate = DP_FATE_LEFT;
-        } else if ((b->routes == NULL || exists(doc->target)) &&
-                   !copy_result(b, row, doc, &error)) {
-            dp_row_fail(row, DP_FATE_FAILED, dp_error_name(error), error->message);
-            dp_message(b->app, "error", "%s", error->message);
-        }
-    }
+    for (guint i = 0; i < b->twins->len; i++)
+        settle_one_twin(b, g_ptr_array_index(b->twins, i));
 }
 
 /* Given up before, but not to the end: it goes on, and is told as what it is. */

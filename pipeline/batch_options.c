@@ -146,6 +146,8 @@ static gboolean read_paths(dp_batch *b, GError **error)
                                   : "where to? -o DIR, or --beside");
     if (b->is_beside && strcmp(b->format, "json") != 0)
         return usage(error, "--format %s needs -o DIR", b->format);
+    if (b->out_dir != NULL && *b->out_dir == '\0')
+        return usage(error, "--output: the name of the folder is empty");
     if (b->out_dir != NULL) {
         g_autofree char *whole = g_canonicalize_filename(b->out_dir, NULL);
         if (!b->is_dry && g_mkdir_with_parents(whole, 0777) != 0)

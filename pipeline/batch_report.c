@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SLOWEST 5
+#define SLOWEST     5
+#define WAITING_MAX 20 /* named in the summary */
 
 static const char *const fates[DP_FATE_COUNT] = { "ok",   "review", "failed", "waits",
                                                   "done", "twin",   "left" };
@@ -136,6 +137,23 @@ static void append_counts(GString *out, const dp_tale *tale)
                            line->len > 0 ? line->str : "nothing to do");
 }
 
+/* Nobody remembers which they were: a mail from cron has to say so each time. */
+static void append_waiting(GString *out, const dp_tale *tale)
+{
+    guint count = 0;
+    for (guint i = 0; i < tale->rows->len; i++) {
+        const dp_row *row = g_ptr_array_index(tale->rows, i);
+        if (row->fate != DP_FATE_WAITS || ++count > WAITING_MAX)
+            continue;
+        g_autofree char *path = g_strdelimit(g_strdup(row->path), "\n", '?');
+        gboolean is_said = strstr(row->reason, path) != NULL;
+        g_string_append_printf(out, "waits: %s%s%s\n", is_said ? "" : path,
+                               is_said ? "" : ": ", row->reason);
+    }
+    if (count > WAITING_MAX)
+        g_string_append_printf(out, "waits: %u more\n", count - WAITING_MAX);
+}
+
 char *dp_tale_summary(const dp_tale *tale)
 {
     GString *out = g_string_new(NULL);
@@ -149,12 +167,14 @@ char *dp_tale_summary(const dp_tale *tale)
     json_object_foreach(tale->reasons, code, count)
         g_string_append_printf(out, "failed, %s: %" JSON_INTEGER_FORMAT "\n", code,
                                json_integer_value(count));
+    append_waiting(out, tale);
     g_autoptr(GPtrArray) slowest = slowest_of(tale);
     for (guint i = 0; i < MIN(slowest->len, 3) && tale->rows->len > 3; i++) {
         const dp_row *row = g_ptr_array_index(slowest, i);
+        g_autofree char *path = g_strdelimit(g_strdup(row->path), "\n", '?');
         g_string_append_printf(out, "slowest: %.1f s, %u page%s, %s\n",
                                (double)row->work_ms / 1000, row->pages,
-                               row->pages == 1 ? "" : "s", row->path);
+                               row->pages == 1 ? "" : "s", path);
     }
     return g_string_free(out, FALSE);
 }
@@ -232,7 +252,8 @@ typedef struct collection {
 
 static gboolean write_row(int fd, const dp_row *row, const char *format)
 {
-    if (row->target == NULL)
+    /* What lies under the name of one that was not reached is of an earlier content. */
+    if (row->target == NULL || row->fate == DP_FATE_LEFT)
         return TRUE;
     json_t *result = json_load_file(row->target, JSON_REJECT_DUPLICATES, NULL);
     if (result == NULL) /* not reached, or routed away: the report tells */

@@ -205,7 +205,11 @@ static gboolean collect(dp_batch *b)
 {
     if (strcmp(b->format, "json") == 0)
         return TRUE;
-    g_autofree char *name = g_strconcat("results.", b->format, NULL);
+    /* Shards that share a folder do not replace each other's. */
+    g_autofree char *name = b->scan.shards > 1
+                                ? g_strdup_printf("results-%u-of-%u.%s", b->scan.shard,
+                                                  b->scan.shards, b->format)
+                                : g_strconcat("results.", b->format, NULL);
     g_autofree char *path = g_build_filename(b->out_real, name, NULL);
     g_autoptr(GError) error = NULL;
     if (dp_tale_collect(b->tale, path, b->format, &error))
@@ -307,7 +311,8 @@ static dp_exit finish(dp_batch *b, dp_runner_end end)
             "stopped: temporary errors one after the other; the same line goes on");
     else if (!is_stopped(b, end) && b->tale->fates[DP_FATE_LEFT] > 0)
         dp_message(b->app, "error",
-                   "%" G_GUINT64_FORMAT " documents are left after temporary errors; the "
+                   "%" G_GUINT64_FORMAT
+                   " left: a temporary error, or in work elsewhere; the "
                    "same line goes on",
                    b->tale->fates[DP_FATE_LEFT]);
     show_summary(b, code);

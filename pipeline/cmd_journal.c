@@ -227,6 +227,13 @@ int dp_cmd_status(dp_app *app, int argc, char **argv)
     dp_counts counts = { 0 };
     if (!parse(&l, "DOCVL_STATUS", &argc, &argv, &error))
         return fail(&l, error);
+    if (argc > 1) { /* of another journal than the one that was meant it would be a lie */
+        dp_message(
+            app, "error",
+            "status takes no \"%s\"; the journal is named by --journal FILE or -o DIR",
+            argv[1]);
+        return DP_EXIT_USAGE;
+    }
     json_t *reasons = json_object();
     g_autoptr(GPtrArray) troubled =
         g_ptr_array_new_with_free_func((GDestroyNotify)dp_doc_free);

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import sqlite3
@@ -114,6 +115,7 @@ class Usage(Case):
     def test_wrong_usage_is_1(self):
         self.draw("a.png", 1)
         for args in ([self.inputs], [self.inputs, "-o", self.out, "--beside"],
+                     [self.inputs, "-o", ""],
                      ["-o", self.out], [self.inputs, "-o", self.out, "--shard", "0/3"],
                      [self.inputs, "-o", self.out, "--shard", "4/3"],
                      [self.inputs, "-o", self.out, "--shard", "1/10001"],
@@ -198,6 +200,43 @@ class Tree(Case):
         shutil.rmtree(self.out)
         self.batch(self.inputs, "--plain")
         self.assertEqual(self.result("0.png.json")["fields"], {"day": None})
+
+    def test_shards_do_not_replace_each_others_file(self):
+        for i in range(8):
+            self.draw(f"{i}.png", i)
+        names = []
+        for i in (1, 2):
+            self.batch(self.inputs, "--shard", f"{i}/2", "-f", "jsonl")
+        for i in (1, 2):
+            path = self.out / f"results-{i}-of-2.jsonl"
+            names += [json.loads(x)["file"] for x in path.read_text().splitlines()]
+        self.assertEqual(sorted(names), [f"{i}.png" for i in range(8)])
+
+    def test_file_of_all_results_has_none_of_an_earlier_content(self):
+        for i in range(40):
+            self.draw(f"{i:02}.png", i)
+        self.batch(self.inputs)
+        for i in range(40):
+            self.draw(f"{i:02}.png", 100 + i)
+        run = subprocess.Popen([DOCVL, "batch", self.inputs, "-o", self.out, "-s", self.easy,
+                                "-j", "1", "-f", "jsonl"], env=ENV, stderr=subprocess.DEVNULL)
+        first = self.result("00.png.json")["doc_id"]
+        until = time.time() + 60
+        while time.time() < until and self.result("00.png.json")["doc_id"] == first:
+            time.sleep(0.01)
+        run.send_signal(signal.SIGTERM)
+        self.assertEqual(run.wait(60), 143)
+        lines = (self.out / "results.jsonl").read_text().splitlines()
+        self.assertTrue(0 < len(lines) < 40, "too fast to be interrupted")
+        fresh = {hashlib.sha256(png(100 + i)).hexdigest() for i in range(40)}
+        self.assertLessEqual({json.loads(x)["doc_id"] for x in lines}, fresh)
+
+    def test_names_that_leave_no_room(self):
+        for length in (246, 250):
+            self.draw("n" * (length - 4) + ".png", length)
+        self.batch(self.inputs)
+        self.assertEqual([len(name) for name in self.results()], [251, 255])
+        self.assertEqual([p for p in self.out.rglob(".*") if p.is_file()], [])
 
     def test_clash_is_told(self):
         self.draw("a/x.png", 1)
@@ -507,6 +546,26 @@ class Trouble(Case):
         self.docvl("retry", "--all", "-o", self.out, code=0)
         self.docvl("retry", "-o", self.out, code=1)
 
+    def test_those_that_wait_are_named_each_time(self):
+        self.bad("one\nline.pdf")
+        self.batch(self.inputs, code=2)
+        done = self.batch(self.inputs, code=2)
+        self.assertRegex(done.err, "waits: .*one.line.pdf: neither")
+
+    def test_folder_that_cannot_be_looked_at_now(self):
+        self.draw("a.png", 1)
+        done = self.docvl("batch", self.inputs, "-o", self.out, "-s", self.easy, code=75,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE,
+                                                                (8, 8)))
+        self.assertIn("Too many open files", done.err)
+
+    def test_limit_of_a_files_size_is_an_error(self):
+        self.draw("a.png", 1)
+        done = self.docvl("batch", self.inputs, "-o", self.out, "-s", self.easy, code=75,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
+                                                                (8192, 8192)))
+        self.assertIn("journal", done.err)
+
     def test_stops_at_failures(self):
         for i in range(30):
             self.bad(f"{i:02}.pdf")
@@ -630,6 +689,21 @@ class Unattended(Case):
                          ["0.png", "1.png", "2.png"])
         self.assertEqual(len((kept / "list.jsonl").read_text().splitlines()), 3)
         self.assertEqual(list(self.inputs.iterdir()), [])
+
+    def test_duplicate_that_stays_is_told(self):
+        self.draw("a.png", 1)
+        config = self.tmp / "config.yaml"
+        config.write_text(json.dumps({
+            "journal": "j.db", "defaults": {"schema": "easy.yaml"},
+            "batch": {"from": ["in"], "out": "out"},
+            "routes": {"root": "kept", "rules": [], "otherwise": {"do": [{"move": "{@file}"}]}},
+        }))
+        self.assertEqual(self.docvl("batch", "--config", config, code=0).err, "")
+        for name in ("a.png", "b.png"):
+            shutil.copy(self.tmp / "kept" / "a.png", self.inputs / name)
+            done = self.docvl("batch", "--config", config, code=0)
+            self.assertRegex(done.err, f"{name}: done before, .*kept/a.png now; left here")
+        self.assertEqual(len(list(self.inputs.iterdir())), 2)
 
     def test_route_of_those_given_up(self):
         """`failed` when the tries are used up, not before, and once; the rest is not touched."""
@@ -785,6 +859,8 @@ class Journal(Case):
         self.assertRegex(text, r"failed \(1 tries, next .*unreadable")
         self.docvl("status", "--journal", self.out / ".docvl" / "journal.db", "--lane",
                    "elsewhere", code=0)
+        done = self.docvl("status", self.out / ".docvl" / "journal.db", code=1)
+        self.assertIn("--journal", done.err)
         for args in (["quarantine"], ["quarantine", "show"], ["journal"],
                      ["journal", "burn"], ["retry"]):
             self.docvl(*args, "-o", self.out, code=1)
