@@ -200,7 +200,7 @@ static void compile_rules(checker *c, dp_routes *r, const json_t *list)
         dp_rule *rule = compile_rule(c, value, name != NULL ? name : "", at);
         const json_t *when = json_object_get(value, "when");
         if (when != NULL)
-            rule->when = dp_when_new(when, when_at, note_report, c);
+            rule->when = dp_when_new(when, r->base, when_at, note_report, c);
         g_ptr_array_add(r->rules, rule);
     }
 }
@@ -460,10 +460,13 @@ static char *run_example(const dp_routes *r, const json_t *example)
     const json_t *expect = json_object_get(example, "expect");
     const char *file = json_string_value(json_object_get(example, "file"));
     const char *wanted = json_string_value(json_object_get(expect, "rule"));
+    const char *source = json_string_value(json_object_get(example, "source"));
+    g_autofree char *folder =
+        source != NULL ? g_canonicalize_filename(source, r->base) : NULL;
     dp_route_facts facts = {
         .result = result,
         .name = file != NULL ? file : "document.pdf",
-        .folder = json_string_value(json_object_get(example, "source")),
+        .folder = folder,
         .profile = json_string_value(json_object_get(example, "profile")),
     };
     const dp_rule *rule = dp_routes_match(r, &facts, NULL);

@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <pcre2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef enum test_op {
@@ -67,6 +68,7 @@ struct dp_when {
 };
 
 typedef struct compiler {
+    const char *base;
     dp_report report;
     void *user;
     gboolean is_good;
@@ -312,6 +314,18 @@ static char **compile_words(compiler *c, const json_t *value, const char *at)
     return (char **)g_ptr_array_free(words, FALSE);
 }
 
+/* As all paths of a configuration: from its own folder. */
+static char **compile_folders(compiler *c, const json_t *value, const char *at)
+{
+    char **words = compile_words(c, value, at);
+    for (char **word = words; *word != NULL; word++) {
+        char *whole = g_canonicalize_filename(*word, c->base);
+        g_free(*word);
+        *word = whole;
+    }
+    return words;
+}
+
 static void add_fields(compiler *c, dp_when *group, const json_t *fields, const char *at)
 {
     if (!json_is_object(fields) || json_object_size(fields) == 0) {
@@ -431,7 +445,7 @@ static void compile_key(compiler *c, dp_when *group, const char *key, const json
     else if (strcmp(key, "file") == 0)
         add_leaf(group, NODE_GLOB, key, NULL)->words = compile_words(c, value, at);
     else if (strcmp(key, "source") == 0)
-        add_leaf(group, NODE_FOLDER, key, NULL)->words = compile_words(c, value, at);
+        add_leaf(group, NODE_FOLDER, key, NULL)->words = compile_folders(c, value, at);
     else
         unknown_key(c, at, key, known);
 }
@@ -453,11 +467,12 @@ static dp_when *compile_group(compiler *c, const json_t *when, const char *at,
     return group;
 }
 
-dp_when *dp_when_new(const json_t *when, const char *pointer, dp_report report,
-                     void *user)
+dp_when *dp_when_new(const json_t *when, const char *base, const char *pointer,
+                     dp_report report, void *user)
 {
     assert(report != NULL);
-    compiler c = { .report = report, .user = user, .is_good = TRUE };
+    assert(g_path_is_absolute(base));
+    compiler c = { .base = base, .report = report, .user = user, .is_good = TRUE };
     g_autoptr(dp_when) group = compile_group(&c, when, pointer, 0);
     return c.is_good ? g_steal_pointer(&group) : NULL;
 }
@@ -681,6 +696,25 @@ static gboolean is_below(const char *folder, const char *root)
            (folder[length] == '\0' || folder[length] == '/' || length == 1);
 }
 
+/* Where links lead to; the path itself when nothing is there. */
+static char *real_folder(const char *path)
+{
+    char *real = realpath(path, NULL);
+    char *copy = g_strdup(real != NULL ? real : path);
+    free(real);
+    return copy;
+}
+
+/* One name for a folder is as good as another: batch follows links, a watcher does not. */
+static gboolean came_through(const char *folder, const char *root)
+{
+    if (is_below(folder, root))
+        return TRUE;
+    g_autofree char *real = real_folder(folder);
+    g_autofree char *real_root = real_folder(root);
+    return is_below(real, real_root);
+}
+
 static const char *check_result(const dp_route_facts *facts, const char *id,
                                 gboolean *any_failed)
 {
@@ -744,7 +778,8 @@ static gboolean words_hold(const dp_when *n, const dp_route_facts *facts, char *
     if (text == NULL)
         return FALSE;
     for (char **word = n->words; *word != NULL; word++)
-        if (n->kind == NODE_GLOB ? dp_glob_matches(*word, *found) : is_below(text, *word))
+        if (n->kind == NODE_GLOB ? dp_glob_matches(*word, *found)
+                                 : came_through(text, *word))
             return TRUE;
     return FALSE;
 }

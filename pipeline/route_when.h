@@ -21,9 +21,10 @@ enum {
 
 typedef struct dp_when dp_when; /* immutable; shared between threads */
 
-/* NULL after every mistake was reported; `pointer` is where the mapping stands. */
-dp_when *dp_when_new(const json_t *when, const char *pointer, dp_report report,
-                     void *user);
+/* NULL after every mistake was reported; `pointer` is where the mapping stands, `base` the
+ * absolute folder that relative ones start from. */
+dp_when *dp_when_new(const json_t *when, const char *base, const char *pointer,
+                     dp_report report, void *user);
 void dp_when_free(dp_when *when);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_when, dp_when_free)
 

@@ -63,6 +63,9 @@ static const struct {
     { "{\"source\":\"/srv/in/\"}", TRUE },
     { "{\"source\":\"/srv/in/a\"}", TRUE },
     { "{\"source\":\"/srv/i\"}", FALSE },
+    { "{\"source\":\"in\"}", TRUE }, /* from the folder of the configuration */
+    { "{\"source\":[\"./x\",\"../srv/in/\"]}", TRUE },
+    { "{\"source\":\"i\"}", FALSE },
     { "{\"source\":\"/\"}", TRUE },
     { "{\"confidence\":{\"gte\":0.62}}", TRUE }, /* nulls do not count */
     { "{\"confidence\":{\"gte\":0.621}}", FALSE },
@@ -126,7 +129,7 @@ static void test_conditions(void)
     for (gsize i = 0; i < G_N_ELEMENTS(conditions); i++) {
         g_test_message("case: %s", conditions[i].when);
         json_t *node = parse(conditions[i].when);
-        g_autoptr(dp_when) when = dp_when_new(node, "", must_not_report, NULL);
+        g_autoptr(dp_when) when = dp_when_new(node, "/srv", "", must_not_report, NULL);
         g_assert_nonnull(when);
         g_assert_cmpint(dp_when_holds(when, &facts, NULL), ==, conditions[i].holds);
         /* with a trace everything is looked at, and the answer is the same */
@@ -145,7 +148,7 @@ static void test_conditions(void)
 static void test_limit_is_told(void)
 {
     json_t *node = parse("{\"fields\":{\"long\":{\"matches\":\"^(a+)+$\"}}}");
-    g_autoptr(dp_when) when = dp_when_new(node, "", must_not_report, NULL);
+    g_autoptr(dp_when) when = dp_when_new(node, "/srv", "", must_not_report, NULL);
     json_t *trace = json_array();
     dp_when_holds(when, &facts, trace);
     json_t *parts = json_object_get(json_array_get(trace, 0), "parts");
