@@ -15,15 +15,18 @@ typedef struct dp_scan_opts {
     const char *const *include; /* globs; NULL: names of PDF, TIFF, PNG and JPEG files */
     const char *const *exclude; /* globs, of files and folders; may be NULL */
     gboolean is_recursive;
-    gboolean is_nul;      /* names on stdin end with NUL, not with a line feed */
-    gint64 since_ns;      /* files changed before are left alone; 0: none */
-    guint shard, shards;  /* only the files of shard 1..shards; 0: all */
-    const char *skip_dir; /* real path of a folder that is never entered; may be NULL */
+    gboolean is_nul;     /* names on stdin end with NUL, not with a line feed */
+    gint64 since_ns;     /* files changed before are left alone; 0: none */
+    guint shard, shards; /* only the files of shard 1..shards; 0: all */
+    const char
+        *skip_dir;      /* real path of the results' folder, never entered; may be NULL */
+    gboolean is_beside; /* results lie beside their documents */
 } dp_scan_opts;
 
 typedef enum dp_scan_skip {
-    DP_SKIP_NAME, /* no include glob fits, or an exclude glob does, or hidden */
-    DP_SKIP_LINK, /* symbolic link, FIFO, device, socket */
+    DP_SKIP_NAME, /* no include glob fits, or an exclude glob does, or hidden; a result */
+    DP_SKIP_FOLDER, /* not recursive, hidden or excluded; not the results' own */
+    DP_SKIP_LINK,   /* symbolic link, FIFO, device, socket */
     DP_SKIP_SINCE,
     DP_SKIP_SHARD,
     DP_SKIP_ERROR, /* could not be looked at */

@@ -148,7 +148,10 @@ static gboolean settle_waiting(dp_batch *b, dp_row *row, const dp_doc *doc,
             return FALSE;
     } else if (doc->state == DP_STATE_QUARANTINED ||
                (doc->state != DP_STATE_SETTLED && *doc->worker == '\0' && !is_due)) {
-        dp_row_fail(row, DP_FATE_WAITS, doc->code, doc->reason);
+        g_autofree char *reason =
+            g_strconcat(doc->reason,
+                        doc->state == DP_STATE_QUARANTINED ? " (quarantined)" : "", NULL);
+        dp_row_fail(row, DP_FATE_WAITS, doc->code, reason);
         return TRUE;
     }
     if (g_strcmp0(doc->target, row->target) != 0 &&

@@ -204,6 +204,7 @@ static gboolean read_options(dp_batch *b, GError **error)
     b->scan.include = (const char *const *)b->include;
     b->scan.exclude = (const char *const *)b->exclude;
     b->scan.is_recursive = b->is_recursive;
+    b->scan.is_beside = b->is_beside;
     b->scan.is_nul = b->is_nul;
     return read_paths(b, error);
 }

@@ -121,7 +121,7 @@ static void append_counts(GString *out, const dp_tale *tale)
 {
     static const char *const words[DP_FATE_COUNT] = {
         "ok",          "to review",
-        "failed",      "failed before and waiting",
+        "failed",      "failed before",
         "done before", "twins of other files",
         "not reached"
     };
@@ -129,6 +129,7 @@ static void append_counts(GString *out, const dp_tale *tale)
     for (guint i = 0; i < DP_FATE_COUNT; i++)
         append_count(line, tale->fates[i], words[i]);
     append_count(line, tale->skipped[DP_SKIP_NAME], "with other names skipped");
+    append_count(line, tale->skipped[DP_SKIP_FOLDER], "folders not entered");
     append_count(line, tale->skipped[DP_SKIP_LINK], "links and special files skipped");
     append_count(line, tale->skipped[DP_SKIP_SINCE], "older");
     append_count(line, tale->skipped[DP_SKIP_SHARD], "of other shards");
@@ -147,11 +148,11 @@ static void append_waiting(GString *out, const dp_tale *tale)
             continue;
         g_autofree char *path = g_strdelimit(g_strdup(row->path), "\n", '?');
         gboolean is_said = strstr(row->reason, path) != NULL;
-        g_string_append_printf(out, "waits: %s%s%s\n", is_said ? "" : path,
+        g_string_append_printf(out, "failed before: %s%s%s\n", is_said ? "" : path,
                                is_said ? "" : ": ", row->reason);
     }
     if (count > WAITING_MAX)
-        g_string_append_printf(out, "waits: %u more\n", count - WAITING_MAX);
+        g_string_append_printf(out, "failed before: %u more\n", count - WAITING_MAX);
 }
 
 char *dp_tale_summary(const dp_tale *tale)
@@ -229,18 +230,20 @@ json_t *dp_tale_json(const dp_tale *tale)
         json_array_append_new(names, json_string(valid));
     }
     double seconds = seconds_of(tale);
-    return json_pack(
-        "{s:o, s:o, s:s, s:f, s:i, s:o, s:I, s:f, s:O, s:{s:I, s:I, s:I, s:I}, s:o, s:o, "
-        "s:o}",
-        "started", time_json(tale->started_us), "finished", time_json(tale->finished_us),
-        "ended", tale->ended, "seconds", seconds, "inputs", (int)tale->rows->len,
-        "counts", counts, "pages", (json_int_t)tale->pages, "pages_per_second",
-        (double)tale->pages / seconds, "reasons", tale->reasons, "skipped", "name",
-        (json_int_t)tale->skipped[DP_SKIP_NAME], "special",
-        (json_int_t)tale->skipped[DP_SKIP_LINK], "older",
-        (json_int_t)tale->skipped[DP_SKIP_SINCE], "shard",
-        (json_int_t)tale->skipped[DP_SKIP_SHARD], "skipped_names", names, "slowest",
-        slowest, "documents", documents);
+    return json_pack("{s:o, s:o, s:s, s:f, s:i, s:o, s:I, s:f, s:O, s:{s:I, s:I, s:I, "
+                     "s:I, s:I}, s:o, s:o, "
+                     "s:o}",
+                     "started", time_json(tale->started_us), "finished",
+                     time_json(tale->finished_us), "ended", tale->ended, "seconds",
+                     seconds, "inputs", (int)tale->rows->len, "counts", counts, "pages",
+                     (json_int_t)tale->pages, "pages_per_second",
+                     (double)tale->pages / seconds, "reasons", tale->reasons, "skipped",
+                     "name", (json_int_t)tale->skipped[DP_SKIP_NAME], "folder",
+                     (json_int_t)tale->skipped[DP_SKIP_FOLDER], "special",
+                     (json_int_t)tale->skipped[DP_SKIP_LINK], "older",
+                     (json_int_t)tale->skipped[DP_SKIP_SINCE], "shard",
+                     (json_int_t)tale->skipped[DP_SKIP_SHARD], "skipped_names", names,
+                     "slowest", slowest, "documents", documents);
 }
 
 /* ---- all results in one file ------------------------------------------------------------------- */

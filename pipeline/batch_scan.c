@@ -6,6 +6,8 @@
  */
 #include "batch.h"
 
+#include "names.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
@@ -104,6 +106,20 @@ static GPtrArray *names_in(scan *s, const char *path)
     return names;
 }
 
+/* Where results and documents share a folder, an X.json with an X beside it is a result: as
+ * an input it would have one in turn, and so on with each run. */
+static gboolean is_result(const scan *s, const folder *f, const char *path)
+{
+    gboolean is_shared =
+        s->opts->is_beside ||
+        (s->opts->skip_dir != NULL && dp_path_is_within(f->path, s->opts->skip_dir));
+    if (!is_shared || !g_str_has_suffix(path, ".json"))
+        return FALSE;
+    g_autofree char *document = g_strndup(path, strlen(path) - strlen(".json"));
+    struct stat st;
+    return lstat(document, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 static void take_entry(scan *s, const folder *f, const char *name, GPtrArray *inner)
 {
     g_autofree char *path = g_build_filename(f->path, name, NULL);
@@ -117,14 +133,19 @@ static void take_entry(scan *s, const folder *f, const char *name, GPtrArray *in
     }
     gboolean is_hidden = *name == '.' || fits(s->opts->exclude, relative);
     if (S_ISDIR(st.st_mode)) {
-        if (is_hidden || !s->opts->is_recursive ||
-            g_strcmp0(path, s->opts->skip_dir) == 0)
+        gboolean is_own =
+            g_strcmp0(path, s->opts->skip_dir) == 0 || strcmp(name, ".docvl") == 0;
+        if (is_hidden || !s->opts->is_recursive || is_own) {
+            if (!is_own)
+                s->hooks->skipped(s->hooks->user, path, DP_SKIP_FOLDER, NULL);
             return;
+        }
         folder *next = g_new0(folder, 1);
         *next = (folder){ g_strdup(path), g_strdup(relative), f->depth + 1 };
         g_ptr_array_add(inner, next);
     } else if (is_hidden ||
-               !fits(s->opts->include != NULL ? s->opts->include : usual, relative)) {
+               !fits(s->opts->include != NULL ? s->opts->include : usual, relative) ||
+               is_result(s, f, path)) {
         s->hooks->skipped(s->hooks->user, path, DP_SKIP_NAME, NULL);
     } else if (!S_ISREG(st.st_mode)) {
         s->hooks->skipped(s->hooks->user, path, DP_SKIP_LINK, NULL);

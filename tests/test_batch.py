@@ -252,6 +252,13 @@ class Tree(Case):
         self.batch("-r", self.inputs, "--include", "*")
         self.assertEqual(self.results(), ["a.png.json"])
 
+    def test_results_beside_documents_are_never_read(self):
+        self.draw("a.png", 1)
+        for args in (["-o", self.inputs], ["--beside", "--journal", self.tmp / "j.db"]):
+            for _ in range(2):
+                self.docvl("batch", self.inputs, *args, "-s", self.easy, "--include", "*", code=0)
+            self.assertEqual(self.results(self.inputs), ["a.png.json"])
+
 
 class Choice(Case):
     def test_include_exclude_and_names(self):
@@ -264,6 +271,14 @@ class Choice(Case):
         self.batch("-r", self.inputs, "--include", "sub/*.png", "--include", "*.txt")
         self.assertEqual(self.results(),
                          ["B.PNG.json", "a.png.json", "c.txt.json", "sub/e.png.json"])
+
+    def test_folders_that_are_not_entered_are_counted(self):
+        self.draw("sub/a.png", 1)
+        for args in ([], ["-r", "--exclude", "sub"]):
+            done = self.batch(self.inputs, "--summary", "always", "--report",
+                              self.tmp / "report.json", *args)
+            self.assertIn("1 folders not entered", done.err)
+            self.assertEqual(self.report()["skipped"]["folder"], 1)
 
     def test_lists_on_stdin(self):
         a = self.draw("a\n1.png", 1)
@@ -522,7 +537,8 @@ class Trouble(Case):
             self.assertEqual(status["failed"][0]["attempts"], attempt)
             time.sleep(0.01)
         self.assertEqual(status["documents"]["quarantined"], 1)
-        self.batch(self.inputs, code=2, env=env)
+        told = self.batch(self.inputs, code=2, env=env).err
+        self.assertRegex(told, r"failed before: .*bad.pdf: .* \(quarantined\)")
         listed = self.docvl("quarantine", "list", "-o", self.out, code=0).out
         self.assertIn("bad.pdf", listed)
         shown = json.loads(self.docvl("quarantine", "show", self.inputs / "bad.pdf", "-o",
@@ -550,7 +566,7 @@ class Trouble(Case):
         self.bad("one\nline.pdf")
         self.batch(self.inputs, code=2)
         done = self.batch(self.inputs, code=2)
-        self.assertRegex(done.err, "waits: .*one.line.pdf: neither")
+        self.assertRegex(done.err, "failed before: .*one.line.pdf: neither")
 
     def test_folder_that_cannot_be_looked_at_now(self):
         self.draw("a.png", 1)
@@ -689,6 +705,22 @@ class Unattended(Case):
                          ["0.png", "1.png", "2.png"])
         self.assertEqual(len((kept / "list.jsonl").read_text().splitlines()), 3)
         self.assertEqual(list(self.inputs.iterdir()), [])
+
+    def test_source_by_any_name_of_its_folder(self):
+        self.draw("a.png", 1)
+        (self.tmp / "link").symlink_to("in")
+        config = self.tmp / "config.yaml"
+        for n, source in enumerate(("in", "link", str(self.inputs), str(self.tmp / "link"))):
+            config.write_text(json.dumps({
+                "journal": f"{n}.db", "defaults": {"schema": "easy.yaml"},
+                "batch": {"from": ["link" if n % 2 else "in"], "out": f"out{n}"},
+                "routes": {"rules": [{"name": "here", "when": {"source": source},
+                                      "do": [{"copy": f"{n}.png"}]}]},
+            }))
+            self.docvl("batch", "--config", config, code=0)
+            self.assertTrue((self.tmp / f"{n}.png").exists(), source)
+            done = self.docvl("route", "--explain", config, self.tmp / "link" / "a.png", code=0)
+            self.assertIn("here: taken", done.out)
 
     def test_duplicate_that_stays_is_told(self):
         self.draw("a.png", 1)
