@@ -127,12 +127,13 @@ def draw(kind, r):
 def cuts(r):
     """Tiles of one document at the geometry of the program's tilings, for dense reading: (image, labels)."""
     x = r.random()
-    canvas.PITCH[0] = r.choices([1.0, .97, .94, .9, 1.06, 1.15], [54, 14, 12, 9, 6, 5])[0]
+    canvas.PITCH[0] = r.choices([1.0, .97, .94, .9, .86, 1.06, 1.15], [51, 14, 12, 9, 4, 5, 5])[0]
     if x < .22: p = docgen.random_text(r, 512, 512, r.choice([80, 160, 300, 450, 600, 1200]))
     elif x < .36: p = docgen.random_text(r, *r.choice([(992, 1403), (992, 1403), (1240, 1754)]), r.randint(900, 7000))
     elif x < .8:
         w = r.choice([512, 512, r.randint(360, 512), r.randint(512, 1000)]); p = docgen.make(r, pick(r, RECS), (w, min(2200, int(w * r.uniform(1.1, 3.4)))))
     else: p = docgen.make(r, pick(r, DOCS), r.choices([(992, 1403), (992, 1284), (1403, 992), (1240, 1754), (1488, 2105), (744, 1052)], [44, 6, 3, 20, 15, 12])[0])
+    if x < .36 and r.random() < .08: geometry.struck(p)
     if x < .36 and r.random() < .3: geometry.turn(p)
     if r.random() < (.16 if x < .36 else .05): geometry.wave(p)
     im = np.asarray(p.img, np.uint8); h, w = im.shape; ch = np.asarray(p.chars, np.float64).reshape(-1, 5); ch = ch[ch[:, 0] < w - 2]; out = []
@@ -239,15 +240,16 @@ def degrade(im):
     x0 = x = im.float() / 255; clean = u(B, 1, 1) < .15
     grow = lambda z: -F.max_pool2d(-z[:, None], 3, 1, 1)[:, 0]; light = lambda z: F.max_pool2d(z[:, None], 3, 1, 1)[:, 0]
     x = x + on(.14) * R(.1, .8) * (grow(x) - x); x = x + on(.12) * R(.1, .5) * (light(x) - x)             # heavy and thin print
-    x = x + on(.04) * R(.2, .9) * (torch.minimum(x, torch.roll(x, 1, 2)) - x)                                # struck twice
+    x = x + on(.06) * R(.2, .9) * (torch.minimum(x, torch.roll(x, 1, 2)) - x)                                # struck twice
     x = 1 - (1 - x) * (1 - on(.4) * R(0, .6))                                   # faint print
     x = 1 - (1 - x) * (1 - on(.14) * R(.2, 1) * (u(B, H, 1) < R(0, .1)).float())                         # rows and columns that the print head missed
     x = 1 - (1 - x) * (1 - on(.05) * R(.2, 1) * (u(B, 1, W) < .015).float())
     for part, at in ((.07, torch.arange(H, device=dev).view(1, H, 1)), (.04, torch.arange(W, device=dev).view(1, 1, W))):          # rows of dots with gaps between
         x = 1 - (1 - x) * (1 - on(part) * R(.2, .85) * ((at / R(2, 4.6) + R(0, 1)) % 1 < R(.2, .45)).float())
-    x = 1 - (1 - x) * (1 - on(.06) * R(.4, .8))                                  # hardly there
+    x = 1 - (1 - x) * (1 - on(.08) * R(.4, .8))                                  # hardly there
     band = F.interpolate(u(B, 1, H // 32, 1), (H, W), mode="bicubic", align_corners=False)[:, 0]
     x = 1 - (1 - x) * (1 - on(.08) * R(.1, .7) * band.clamp(0, 1))                                         # fading in bands
+    side = F.interpolate(u(B, 1, 1, 5), (H, W), mode="bicubic", align_corners=False)[:, 0]; x = 1 - (1 - x) * (1 - on(.06) * R(.3, .85) * side.clamp(0, 1))      # a worn head: paler on one side
     lowf = F.interpolate(u(B, 1, 6, 5), (H, W), mode="bicubic", align_corners=False)[:, 0]
     x = x * (1 - on(.35) * R(0, .4) * lowf)                                     # uneven light
     n_ = int(np.random.choice([4, 7, 12])); fold = F.interpolate(torch.rand(B, 2, n_, n_, device=dev), (H, W), mode="bicubic", align_corners=False)

@@ -46,7 +46,7 @@ class Till:
         self.lh = round(self.s * r.uniform(.98, 1.45))
         self.y = r.uniform(.01, .05) * h + 6
         self.caps = r.random() < (.5 if mono else .3)
-        faint = r.choices([0, 1, 2], [7, 2, 1])[0]
+        faint = r.choices([0, 1, 2], [60, 24, 16])[0]
         p.ink = (r.randint(0, 55), r.randint(55, 110), r.randint(100, max(101, min(150, bg - 75))))[faint]
         self.cash_money = r.random() < .35                          # currency at every amount
         self.end = h - 8
@@ -59,7 +59,7 @@ class Till:
 
     def wide(self, k=1.0):
         """A face for big lines: taller, wider or simply larger."""
-        t = self.r.randrange(8); of = lambda xs: Family(self.fam.name, min(2.4, self.fam.xs * xs), self.fam.fx, self.fam.cell * xs)
+        t = self.r.randrange(8); fx = 2 if self.r.random() < .08 else self.fam.fx; of = lambda xs: Family(self.fam.name, min(2.4, self.fam.xs * xs), fx, self.fam.cell * xs)
         if t in (5, 7): return of(2)(self.s * k, "r" if t == 5 else "b")
         if t == 6: return of(.5)(self.s * 2 * k, "b")
         if t == 0: return of(.6)(self.s * 2 * k, "r")
@@ -515,8 +515,8 @@ def make_receipt(r, w, h, kind, crop=False):
     closing(t)
     _currency(p, t.L)
     pen(t)
-    if r.random() < .06:
-        stamp(p, r.choice(["PAID", "POSTED", "POSTED", "PAID " + t.L.date(), "RECEIVED", "COPY", "CLAIMED", "BEZAHLT", "OK", t.L.date()]), r.uniform(.1, .7) * w, r.uniform(.05, .95) * min(h, t.y), t.s * r.uniform(1.2, 2.2), r.gauss(0, 9), r.randint(20, 150))
+    if r.random() < .1:
+        stamp(p, r.choice(["PAID", "POSTED", "POSTED", "PAID " + t.L.date(), "RECEIVED", "COPY", "CLAIMED", "BEZAHLT", "OK", t.L.date()]), r.uniform(.1, .7) * w, r.uniform(.02, r.choice([.2, .95])) * min(h, t.y), t.s * r.uniform(1.2, 2.2), r.gauss(0, 9), r.randint(20, 150))
     if r.random() < .06: p.d.ellipse(_around(p, r), outline=r.randint(40, 120), width=2)
     if crop: shrink(p, min(h, int(t.y + r.uniform(.02, .12) * h)))
     return p
@@ -543,7 +543,7 @@ def pen(t):
     if r.random() < .06: scribble(p, r.uniform(.05, .5) * p.w, r.uniform(0, .8) * min(p.h, t.y), p.w * r.uniform(.15, .4), t.lh * r.uniform(1, 2.5), r.randint(60, 150), r.choice([1, 2]))
     if r.random() < .04:
         x, y, k = r.uniform(0, p.w), r.uniform(0, min(p.h, t.y)), t.s * r.uniform(.2, .5); p.d.ellipse((x, y, x + k, y + k), fill=tone)
-    if r.random() < .09: over(t, tone)
+    if r.random() < .13: over(t, tone)
 
 
 def over(t, tone):

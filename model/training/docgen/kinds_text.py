@@ -23,7 +23,7 @@ def random_text(r, w, h, maxchars):
     bg = r.choices([255, r.randint(200, 254), r.randint(10, 90)], [60, 34, 6])[0]
     p = Page(r, w, h, bg, "page.text")
     p.ink = _ink(r, bg)
-    mode = r.choices([_rows, _scatter, _paragraphs, _grid, _columns, _book, _heads, _twins], [18, 10, 11, 9, 6, 24, 26, 9] if p.w < 700 else [9, 3, 9, 8, 16, 40, 17, 4])[0]
+    mode = r.choices([_rows, _scatter, _paragraphs, _grid, _columns, _book, _heads, _twins], [18, 10, 11, 9, 6, 24, 30, 3] if p.w < 700 else [9, 3, 9, 8, 16, 40, 19, 1])[0]
     mode(p, maxchars)
     if r.random() < .2: _rules(p)
     return p
@@ -88,6 +88,7 @@ def _heads(p, left):
             size = _size(r) if r.random() < .3 else r.uniform(11, 21); lf = r.uniform(1, 1.5); style = r.choices("rbi", [70, 26, 4])[0]
             anchor = r.choices("lcr", [50, 44, 6])[0]; x = r.uniform(3, 40)
         f = fam(size if r.random() < .9 else _size(r), style if r.random() < .85 else "b")
+        if f.size > 15 and r.random() < .05: f = Family(fam.name, fam.xs, 2, fam.cell)(f.size, "b")
         for t in f.wrap(_said(r, L), p.w - x - 6)[:2]:
             if y > p.h - f.size * 1.2: break
             ink = p.text(x if anchor == "l" else p.w / 2 if anchor == "c" else p.w - x, y, t, f, None, anchor); left -= len(ink.text)
