@@ -87,6 +87,11 @@ void dp_folder_free(dp_folder *folder);
 
 /* ---- the end of a file -------------------------------------------------------------- */
 
+/* A worker and a sweep may come to the same file.  While one moves it the journal knows a
+ * path where nothing lies yet: whoever judges or changes the place of document `id` holds it
+ * meanwhile (the functions below do), and looks at the journal again.  Not recursive. */
+void dp_finish_hold(dp_watch *watch, gint64 id);
+void dp_finish_release(dp_watch *watch, gint64 id);
 /* The document is done: move, delete or leave its file.  FALSE: left where it is, to be
  * tried again by the next sweep. */
 gboolean dp_finish_done(dp_watch *watch, const dp_place *place, const dp_doc *doc);

@@ -89,9 +89,7 @@ static void note_sweep(dp_watch *w)
     g_mutex_unlock(&w->lock);
 }
 
-/* A worker and a sweep may come to the same file; one of them moves it, the other waits, as
- * what follows needs the file in its new place. */
-static void begin_move(dp_watch *w, gint64 id)
+void dp_finish_hold(dp_watch *w, gint64 id)
 {
     g_mutex_lock(&w->lock);
     while (id != 0 && !g_hash_table_add(w->moving, GSIZE_TO_POINTER((gsize)id)))
@@ -99,7 +97,7 @@ static void begin_move(dp_watch *w, gint64 id)
     g_mutex_unlock(&w->lock);
 }
 
-static void end_move(dp_watch *w, gint64 id)
+void dp_finish_release(dp_watch *w, gint64 id)
 {
     g_mutex_lock(&w->lock);
     g_hash_table_remove(w->moving, GSIZE_TO_POINTER((gsize)id));
@@ -137,9 +135,9 @@ static gboolean move_once(dp_watch *w, const char *folder, const dp_place *place
 static gboolean move_to(dp_watch *w, const char *folder, const dp_place *place,
                         const char *from, gint64 id, char **moved)
 {
-    begin_move(w, id);
+    dp_finish_hold(w, id);
     gboolean is_moved = move_once(w, folder, place, from, id, moved);
-    end_move(w, id);
+    dp_finish_release(w, id);
     return is_moved;
 }
 
@@ -375,11 +373,11 @@ static char *find_file(void *user, const dp_doc *doc)
     dp_place place;
     if (!dp_site_place(site, doc->origin, &place))
         return NULL;
-    begin_move(w, doc->id);
+    dp_finish_hold(w, doc->id);
     g_autoptr(dp_doc) now = dp_queue_get(w->queue, doc->id, NULL);
     char *path = now != NULL && is_there(now->path) ? g_strdup(now->path)
                                                     : find_claimed(w, &place, doc);
-    end_move(w, doc->id);
+    dp_finish_release(w, doc->id);
     return path;
 }
 

@@ -178,23 +178,44 @@ static gboolean finish_known(dp_folder *f, const dp_place *place, const dp_doc *
     return TRUE;
 }
 
+static gboolean has_failed(const dp_doc *doc)
+{
+    return doc->state == DP_STATE_FAILED || doc->state == DP_STATE_QUARANTINED;
+}
+
+/* The file of `first` is gone before the end, or left the work folder only on paper (a crash):
+ * then this file stands in for it.  FALSE with an error. */
+static gboolean stand_in(dp_watch *w, const taken *t, const dp_doc *first,
+                         gboolean *is_standing, GError **error)
+{
+    dp_finish_hold(w, first->id);
+    g_autoptr(dp_doc) now = dp_queue_get(w->queue, first->id, error);
+    gboolean is_ok = now != NULL;
+    *is_standing =
+        is_ok && dp_path_is_gone(now->path) && !dp_path_is_gone(t->path) &&
+        (t->is_recovered || (now->state != DP_STATE_ROUTED && !has_failed(now)));
+    if (*is_standing)
+        is_ok = dp_queue_set_path(w->queue, first->id, t->path, error);
+    dp_finish_release(w, first->id);
+    return is_ok;
+}
+
 /* The content is known under another path. */
 static gboolean meet_twin(dp_folder *f, const taken *t, const dp_place *place,
                           const dp_doc *first, GError **error)
 {
     dp_watch *w = f->watch;
     gint64 id = first->id;
-    gboolean is_gone = dp_path_is_gone(first->path);
-    gboolean is_failed =
-        first->state == DP_STATE_FAILED || first->state == DP_STATE_QUARANTINED;
-    /* Its file is gone before the end, or left the work folder only on paper (a crash): this
-     * file stands in for it. */
-    if (is_gone && (t->is_recovered || (first->state != DP_STATE_ROUTED && !is_failed))) {
-        if (!dp_queue_set_path(w->queue, id, t->path, error))
-            return FALSE;
+    gboolean is_standing;
+    if (!stand_in(w, t, first, &is_standing, error))
+        return FALSE;
+    if (is_standing) {
         g_autoptr(dp_doc) now = dp_queue_get(w->queue, id, error);
         return now != NULL && finish_known(f, place, now);
     }
+    if (dp_path_is_gone(t->path))
+        return TRUE; /* it was this file that was being moved */
+    gboolean is_gone = dp_path_is_gone(first->path), is_failed = has_failed(first);
     if (!is_failed || dp_folder_is_kept(f)) {
         count_added(f, TRUE);
         return dp_finish_duplicate(w, place, t->path, first);

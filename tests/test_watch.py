@@ -26,6 +26,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DOCVL = os.environ.get("DOCVL", os.path.join(ROOT, "build", "pipeline", "docvl"))
 SHIM = os.environ.get("DOCVL_CLOCK_SHIM", os.path.join(ROOT, "build", "tests", "pipeline",
                                                        "libclock_shim.so"))
+SLOW = os.environ.get("DOCVL_SLOW_SHIM", os.path.join(ROOT, "build", "tests", "pipeline",
+                                                      "libslow_shim.so"))
 LONG = "--long" in sys.argv
 PATIENCE = 600 if LONG else 120  # seconds; nothing waits that long on a machine at rest
 SCHEMA = "type: object\ntitle: Tiny\nproperties:\n  n: {type: string, maxLength: 4}\n"
@@ -583,6 +585,27 @@ class Failing(Case):
         # Brought again: tried again at once.
         os.rename(self.path("out", "failed", "bad.pdf"), self.path("in", "bad.pdf"))
         self.until("tried again", lambda: self.failures().get(name, {}).get("attempts") in (1, 2))
+
+    def test_a_sweep_during_a_move(self):
+        """The journal knows a new place before the file is there: a sweep that meets the file
+        in its old one leaves both alone."""
+        if not os.path.exists(SLOW):
+            self.skipTest("no slow shim in this build")
+        self.config(extra="    rescan: 1s\n")
+        os.mkdir(self.path("out"))
+        self.write("out/done", b"no folder")  # every try to put a document there asks for a sweep
+        w = self.start(env={"LD_PRELOAD": SLOW, "SLOW_RENAME_TO": "/failed/", "SLOW_RENAME_MS": "3000",
+                            "DOCVL_BACKOFF": "4000,300,400,500"})
+        self.drop("bad.pdf", b"junk")
+        w.wait_for("attempt 1")
+        self.drop("good.png", png(1))
+        w.wait_for("out/done")
+        self.assertFalse(os.path.exists(self.path("out", "failed", "bad.pdf")), "not slow enough")
+        self.until("given up", lambda: self.failures().get("bad.pdf.error.json", {}).get("status") ==
+                   "quarantined")
+        self.assertNotIn("(gone", w.text())
+        with open(self.path("out", "failed", "bad.pdf"), "rb") as f:
+            self.assertEqual(f.read(), b"junk")
 
     def test_an_encrypted_file_and_a_password_later(self):
         source = self.write("plain.pdf", PDF)
