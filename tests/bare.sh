@@ -49,8 +49,8 @@ if [ ! -x "$root/lib/systemd/systemd" ]; then
     quietly "$work/debootstrap" debootstrap --variant=minbase \
         --include=systemd,systemd-sysv,dbus,git,ca-certificates bookworm "$root"
 fi
-rm -rf "$root/root/docvl"
-git clone -q . "$root/root/docvl"
+rm -rf "$root/usr/src/docvl"
+git clone -q . "$root/usr/src/docvl"
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 
 say "booting it"
@@ -74,12 +74,12 @@ done
 [ "${state-}" = running ] || die "does not boot: ${state-} $(tail -n 5 "$work/console")"
 
 say "samples/run.sh"
-inside sh -c 'cd /root/docvl && samples/run.sh' | tail -n 3
+inside sh -c 'cd /usr/src/docvl && samples/run.sh' | tail -n 3
 if [ $is_testing = yes ]; then
     say "tests/run.sh"
-    inside sh -c 'cd /root/docvl && tests/run.sh' | tail -n 3
+    inside sh -c 'cd /usr/src/docvl && tests/run.sh' | tail -n 3
 fi
-inside sh -c 'cd /root/docvl && meson install -C build' >"$work/install"
+inside sh -c 'cd /usr/src/docvl && meson install -C build' >"$work/install"
 inside systemd-sysusers
 inside systemctl daemon-reload
 
