@@ -40,15 +40,37 @@ static void fail_input(dp_batch *b, const char *path, const char *target,
     dp_message(b->app, "error", "%s", error->message);
 }
 
-static void push(dp_batch *b, dp_row *row)
+static gboolean list_row(dp_batch *b, dp_row *row)
 {
     g_mutex_lock(&b->lock_rows);
     gboolean is_new = g_hash_table_insert(b->by_id, &row->id, row);
     g_mutex_unlock(&b->lock_rows);
-    if (!is_new)
-        return;
-    b->pushed++;
-    dp_runner_push(b->runner, row->id);
+    b->pushed += is_new;
+    return is_new;
+}
+
+static void push(dp_batch *b, dp_row *row)
+{
+    if (list_row(b, row))
+        dp_runner_push(b->runner, row->id);
+}
+
+/* One that an earlier run has begun and not ended comes behind all others: else a document
+ * that takes longer than --max-time, or kills its worker, would keep them waiting for ever. */
+static void push_known(dp_batch *b, dp_row *row, const dp_doc *doc)
+{
+    gboolean was_begun =
+        doc->state == DP_STATE_SETTLED && doc->changed_at > doc->added_at;
+    if (!was_begun)
+        push(b, row);
+    else if (list_row(b, row))
+        g_ptr_array_add(b->begun, row);
+}
+
+void dp_batch_push_begun(dp_batch *b)
+{
+    for (guint i = 0; i < b->begun->len; i++)
+        dp_runner_push(b->runner, ((const dp_row *)b->begun->pdata[i])->id);
 }
 
 static gboolean exists(const char *path)
@@ -157,7 +179,7 @@ static gboolean settle_waiting(dp_batch *b, dp_row *row, const dp_doc *doc,
     if (g_strcmp0(doc->target, row->target) != 0 &&
         !dp_queue_set_target(b->queue, doc->id, row->target, error))
         return FALSE;
-    push(b, row);
+    push_known(b, row, doc);
     return TRUE;
 }
 

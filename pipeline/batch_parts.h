@@ -37,6 +37,7 @@ typedef struct dp_batch {
     GMutex lock_rows;    /* rows by document, written by the hooks */
     GHashTable *by_id;   /* gint64 to dp_row: the one that the runner works on */
     GPtrArray *twins;    /* of dp_row, borrowed */
+    GPtrArray *begun;    /* the same: to be pushed when the scan is over */
     guint pushed;
     gboolean is_stopped_early; /* the scan was */
     gboolean is_temporary;     /* something could not be looked at now */
@@ -53,6 +54,8 @@ void dp_batch_skipped(void *user, const char *path, dp_scan_skip why,
                       const GError *error);
 /* Documents whose routing was broken off go to the runner. */
 void dp_batch_push_published(dp_batch *b);
+/* When the scan is over: what earlier runs have begun and not ended. */
+void dp_batch_push_begun(dp_batch *b);
 /* When the runner has ended: results for the twins. */
 void dp_batch_settle_twins(dp_batch *b);
 

@@ -175,6 +175,7 @@ static dp_runner_end work(dp_batch *b, char **arguments)
     dp_batch_push_published(b);
     dp_scan_hooks hooks = { b, dp_batch_found, dp_batch_skipped };
     dp_scan(&b->scan, arguments, &hooks);
+    dp_batch_push_begun(b);
     dp_runner_close(b->runner);
     dp_runner_end end = wait_for_runner(b);
     g_mutex_lock(&b->lock_rows); /* the workers have ended; for the checkers' sake */
@@ -430,6 +431,7 @@ static void clear(dp_batch *b)
     g_hash_table_unref(b->targets);
     g_hash_table_unref(b->by_id);
     g_ptr_array_unref(b->twins);
+    g_ptr_array_unref(b->begun);
     g_mutex_clear(&b->lock_rows);
 }
 
@@ -461,6 +463,7 @@ int dp_cmd_batch(dp_app *app, int argc, char **argv)
     b.targets = g_hash_table_new(g_str_hash, g_str_equal);
     b.by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
     b.twins = g_ptr_array_new();
+    b.begun = g_ptr_array_new();
     g_mutex_init(&b.lock_rows);
     int code = run(&b, arguments);
     clear(&b);

@@ -492,6 +492,20 @@ class Once(Case):
         self.assertEqual(len(self.results()), 40)
         self.assertEqual(kept, {n: self.inode(n) for n in kept})
 
+    def test_begun_before_comes_last(self):
+        """Else one that takes longer than --max-time keeps all others waiting for ever."""
+        for i in range(9):
+            self.draw(f"{i}.png", i)
+        self.batch(self.inputs)
+        for path in self.out.glob("*.json"):
+            path.unlink()
+        with contextlib.closing(sqlite3.connect(self.out / ".docvl" / "journal.db")) as db:
+            db.execute("UPDATE documents SET state='settled', changed_at=added_at + (id=1)")
+            db.commit()
+            self.batch(self.inputs, "-j", "1")
+            ended = dict(db.execute("SELECT id, changed_at FROM documents"))
+        self.assertLess(max(ended[i] for i in range(2, 7)), ended[1])
+
     def test_two_at_once_share_the_work(self):
         for i in range(20):
             self.draw(f"{i:02}.png", i)
