@@ -932,7 +932,9 @@ class Service(Case):
 
             def read_until(text):
                 seen = []
+                until = time.time() + PATIENCE
                 while not seen or text not in seen[-1]:
+                    self.assertLess(time.time(), until, f"{text}, but {seen[-3:]}")
                     seen.append(s.recv(4096).decode())
                 return seen
             before = read_until("READY=1")
@@ -944,8 +946,7 @@ class Service(Case):
             self.assertRegex(reloading, r"^RELOADING=1\nMONOTONIC_USEC=\d+$")
             read_until("READY=1")
             self.drop("a.png", png(1))
-            while "STATUS=1 folders, 1 done, 0 failed" not in "\n".join(read_until("STATUS=")):
-                pass
+            read_until("STATUS=1 folder, 1 done, 0 failed")
             w.process.terminate()
             read_until("STOPPING=1")
             self.assertEqual(w.process.wait(PATIENCE), 143)
