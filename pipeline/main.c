@@ -113,17 +113,19 @@ static gpointer wait_for_signal(gpointer unused)
     return NULL;
 }
 
-static void catch_signals(void)
+static gboolean catch_signals(GError **error)
 {
-    GError *error = NULL;
-    if (!g_unix_open_pipe(signal_pipe, FD_CLOEXEC, &error))
-        g_error("%s", error->message); /* nothing works without descriptors */
+    if (!g_unix_open_pipe(signal_pipe, FD_CLOEXEC, error))
+        return FALSE;
     struct sigaction action = { .sa_handler = on_signal };
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* above `ulimit -f` a write is an error like others */
-    g_thread_unref(g_thread_new("signals", wait_for_signal, NULL));
+    GThread *thread = g_thread_try_new("signals", wait_for_signal, NULL, error);
+    if (thread != NULL)
+        g_thread_unref(thread);
+    return thread != NULL;
 }
 
 static void print_globals(FILE *out)
@@ -256,7 +258,11 @@ static int run_command(dp_app *app, int argc, char **argv)
             print_command_help(i);
             return DP_EXIT_OK;
         }
-        catch_signals();
+        g_autoptr(GError) error = NULL;
+        if (!catch_signals(&error)) { /* out of descriptors or processes */
+            dp_message(app, "error", "%s", error->message);
+            return DP_EXIT_TEMPORARY;
+        }
         int code = commands[i].run(app, argc - 1, argv + 1);
         dp_progress_end(app);
         if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -9,6 +9,7 @@
 #include "runner.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -449,6 +450,18 @@ dp_runner *dp_runner_new(dp_queue *queue, dx_engine *engine, const vl_model_info
     return r;
 }
 
+/* Not all threads could be started: those that were end. */
+static gboolean start_failed(dp_runner *r, guint missing, const GError *why,
+                             GError **error)
+{
+    g_mutex_lock(&r->lock);
+    r->running -= missing;
+    stop_locked(r, DP_RUNNER_STOPPED, TRUE);
+    g_mutex_unlock(&r->lock);
+    g_set_error(error, DP_IO_ERROR, EAGAIN, "%s", why->message);
+    return FALSE;
+}
+
 gboolean dp_runner_start(dp_runner *r, GError **error)
 {
     assert(!r->is_started);
@@ -459,9 +472,16 @@ gboolean dp_runner_start(dp_runner *r, GError **error)
     r->counts.started_us = r->counts.last_progress_us = g_get_monotonic_time();
     guint threads = r->opts.workers + MAX(1, r->opts.workers / 2);
     r->running = threads;
-    for (guint i = 0; i < threads; i++)
-        g_ptr_array_add(r->threads, g_thread_new("worker", worker_main, r));
-    r->keeper = g_thread_new("keeper", keeper_main, r);
+    g_autoptr(GError) why = NULL;
+    while (r->threads->len < threads && why == NULL) {
+        GThread *thread = g_thread_try_new("worker", worker_main, r, &why);
+        if (thread != NULL)
+            g_ptr_array_add(r->threads, thread);
+    }
+    if (why == NULL)
+        r->keeper = g_thread_try_new("keeper", keeper_main, r, &why);
+    if (why != NULL)
+        return start_failed(r, threads - r->threads->len, why, error);
     return TRUE;
 }
 

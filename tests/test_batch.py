@@ -52,6 +52,14 @@ def png(number, width=60, height=30):
             chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
+def without_sanitizer(test):
+    """A sanitizer wants descriptors, files and threads of its own."""
+    program = pathlib.Path(DOCVL)
+    code = program.read_bytes() if program.exists() else b""
+    return unittest.skipIf(b"__asan_init" in code or b"__tsan_init" in code,
+                           "built with a sanitizer")(test)
+
+
 class Case(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory(prefix="docvl-batch-")
@@ -582,6 +590,7 @@ class Trouble(Case):
         done = self.batch(self.inputs, code=2)
         self.assertRegex(done.err, "failed before: .*one.line.pdf: neither")
 
+    @without_sanitizer
     def test_folder_that_cannot_be_looked_at_now(self):
         self.draw("a.png", 1)
         done = self.docvl("batch", self.inputs, "-o", self.out, "-s", self.easy, code=75,
@@ -589,6 +598,32 @@ class Trouble(Case):
                                                                 (8, 8)))
         self.assertIn("Too many open files", done.err)
 
+    @without_sanitizer
+    def test_too_few_processes_are_temporary(self):
+        """Root is above this limit, so that it is tried as another user."""
+        self.draw("a.png", 1)
+        self.out.mkdir()
+        for folder in (self.tmp, self.out):
+            folder.chmod(0o777)
+        codes = []
+        for limit in range(1, 12):
+            def become(limit=limit):
+                if os.getuid() == 0:
+                    os.setgroups([])
+                    os.setgid(65534)
+                    os.setuid(65534)
+                resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
+            try:
+                done = self.docvl("batch", self.inputs, "-o", self.out, "-s", self.easy,
+                                  "-j", "4", env={"DOCVL_STALL_MS": "1"}, preexec_fn=become)
+            except (PermissionError, subprocess.SubprocessError):
+                self.skipTest("that user may not run what was built here")
+            self.assertNotIn("GLib-ERROR", done.err)
+            codes.append(done.returncode)
+        self.assertEqual(codes[0], 75)
+        self.assertLessEqual(set(codes), {0, 75})
+
+    @without_sanitizer
     def test_limit_of_a_files_size_is_an_error(self):
         self.draw("a.png", 1)
         done = self.docvl("batch", self.inputs, "-o", self.out, "-s", self.easy, code=75,
