@@ -284,25 +284,6 @@ static char *place(const placing *p, const char *to, GError **error)
     return NULL;
 }
 
-/* rename(2) that does not replace.  Where the file system cannot, a hard link and an
- * unlink do the same; where it knows no links either, a look before the rename must do. */
-static gboolean rename_new(const char *from, const char *to)
-{
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
-        return TRUE;
-    if (errno != EINVAL && errno != ENOSYS)
-        return FALSE;
-    if (link(from, to) == 0)
-        return unlink(from) == 0;
-    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
-        return FALSE;
-    if (!dp_path_is_gone(to)) {
-        errno = EEXIST;
-        return FALSE;
-    }
-    return rename(from, to) == 0;
-}
-
 /* A name of our own beside the target, the same in every try. */
 static char *part_path(const dp_action_run *run, const char *to)
 {
@@ -319,7 +300,7 @@ static gboolean end_part(int fd, const char *part, const char *to, gboolean is_o
         saved = errno;
     }
     if (is_ok) {
-        is_ok = rename_new(part, to);
+        is_ok = dp_rename_new(part, to);
         saved = errno;
     }
     if (!is_ok)
@@ -377,7 +358,7 @@ static gboolean is_same_name(const char *a, const char *b)
 
 static gboolean make_move(dp_action_run *run, const char *source, const char *to)
 {
-    if (rename_new(source, to))
+    if (dp_rename_new(source, to))
         return TRUE;
     return errno == EXDEV &&
            make_copy(run, source, to); /* the caller takes the old name away */

@@ -12,6 +12,7 @@
 #include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -137,14 +138,37 @@ static gboolean copy_bytes(int in, int out)
     }
 }
 
-static gboolean rename_to_free(const char *from, const char *to)
+/* Where links are unknown too (FAT, some network shares) a look must do; watchers of this
+ * machine look one after the other. */
+static gboolean look_and_rename(const char *from, const char *to)
+{
+    g_autofree char *dir = g_path_get_dirname(to);
+    int lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock < 0)
+        return FALSE;
+    while (flock(lock, LOCK_EX) != 0 && errno == EINTR) {
+        /* without locks the look alone must do */
+    }
+    gboolean is_there = !dp_path_is_gone(from), is_free = dp_path_is_gone(to);
+    gboolean is_done = is_there && is_free && rename(from, to) == 0;
+    int saved = !is_there ? ENOENT : !is_free ? EEXIST : errno;
+    close(lock);
+    errno = saved;
+    return is_done;
+}
+
+gboolean dp_rename_new(const char *from, const char *to)
 {
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
         return TRUE;
     if (errno != EINVAL && errno != ENOSYS)
         return FALSE;
     /* A file system without RENAME_NOREPLACE: a hard link has the same promise. */
-    return link(from, to) == 0 && unlink(from) == 0;
+    if (link(from, to) == 0)
+        return unlink(from) == 0;
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EMLINK)
+        return FALSE;
+    return look_and_rename(from, to);
 }
 
 static gboolean sync_folder_of(const char *path)
@@ -179,7 +203,7 @@ static gboolean copy_over(const char *from, const char *to, GError **error)
         is_good = FALSE;
         saved = errno;
     }
-    if (is_good && !rename_to_free(part, to)) {
+    if (is_good && !dp_rename_new(part, to)) {
         is_good = FALSE;
         saved = errno;
     }
@@ -197,7 +221,7 @@ gboolean dp_file_move(const char *from, const char *to, GError **error)
 {
     assert(*from == '/');
     assert(*to == '/');
-    if (rename_to_free(from, to))
+    if (dp_rename_new(from, to))
         return TRUE;
     if (errno == EXDEV)
         return copy_over(from, to, error);

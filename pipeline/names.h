@@ -25,6 +25,9 @@ gboolean dp_make_folders(const char *path, int mode);
  * ending of the name.  Its folder is made.  Caller frees. */
 char *dp_path_free_name(const char *folder, const char *relative, GError **error);
 
+/* rename(2) that does not replace, on any file system.  FALSE with errno. */
+gboolean dp_rename_new(const char *from, const char *to);
+
 /* Move a file to a name that nothing has; over file systems too (copy, sync, rename,
  * unlink).  Errors are DP_IO_ERROR: EEXIST when the name
  * was taken meanwhile, ENOENT when the file is not there. */

@@ -176,6 +176,21 @@ static gboolean is_held(int fd)
     return errno == EAGAIN;
 }
 
+/* A network file system may have told size and time from its memory; the file is open by now,
+ * so they are asked of the server. */
+static gboolean is_fresh(int fd, struct stat *st)
+{
+    struct statx now;
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC,
+              STATX_SIZE | STATX_MTIME | STATX_INO, &now) != 0)
+        return errno == ENOSYS; /* a kernel without it has no such memory to pass by */
+    st->st_size = (off_t)now.stx_size;
+    st->st_ino = (ino_t)now.stx_ino;
+    st->st_mtim.tv_sec = (time_t)now.stx_mtime.tv_sec;
+    st->st_mtim.tv_nsec = (long)now.stx_mtime.tv_nsec;
+    return TRUE;
+}
+
 static void note_held(dp_folder *f, seen *s)
 {
     gint64 now = dp_now_us();
@@ -258,6 +273,8 @@ static void try_to_take(dp_folder *f, seen *s)
             g_strdup_printf("cannot be read: %s; left where it is", g_strerror(code));
         if (fd >= 0 && is_held(fd))
             note_held(f, s);
+        else if (fd >= 0 && (!is_fresh(fd, &st) || !is_unchanged(s, &st)))
+            restart_settling(f, s, &st);
         else if (fd >= 0)
             claim(f, s, dir_fd, name, &st);
         else if (code == ENOENT)

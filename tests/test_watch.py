@@ -29,6 +29,8 @@ SHIM = os.environ.get("DOCVL_CLOCK_SHIM", os.path.join(ROOT, "build", "tests", "
 SLOW = os.environ.get("DOCVL_SLOW_SHIM", os.path.join(ROOT, "build", "tests", "pipeline",
                                                       "libslow_shim.so"))
 LONG = "--long" in sys.argv
+STALE = os.environ.get("DOCVL_STALE_SHIM", os.path.join(ROOT, "build", "tests", "pipeline",
+                                                        "libstale_shim.so"))
 PATIENCE = 600 if LONG else 120  # seconds; nothing waits that long on a machine at rest
 SCHEMA = "type: object\ntitle: Tiny\nproperties:\n  n: {type: string, maxLength: 4}\n"
 # A page with nothing on it.
@@ -305,6 +307,20 @@ class Arriving(Case):
         self.config(settle="1s")
         self.start()
         data = png(8, 60)
+        path = self.path("in", "scan.png")
+        for at in range(0, len(data), -(-len(data) // 8)):
+            with open(path, "ab") as f:
+                f.write(data[at:at - (-len(data) // 8)])
+            time.sleep(0.4)
+            self.assertTrue(os.path.exists(path), "taken between two pieces")
+        self.all_done({"scan.png": data})
+
+    def test_a_folder_whose_sizes_and_times_are_old(self):
+        """A network file system answers from its memory for longer than the settling time:
+        the file seems to rest while it grows."""
+        self.config(settle="1s", extra="    poll: yes\n    poll_interval: 200ms\n")
+        self.start(env={"LD_PRELOAD": STALE, "STALE_MS": "4000"})
+        data = png(9, 60)
         path = self.path("in", "scan.png")
         for at in range(0, len(data), -(-len(data) // 8)):
             with open(path, "ab") as f:

@@ -4,8 +4,33 @@
 #include "app.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* What a file system may not know; both in place of the C library's. */
+static int no_replace_code, link_code; /* errno; 0: it knows */
+
+int renameat2(int from_dir, const char *from, int to_dir, const char *to,
+              unsigned int flags)
+{
+    if (flags != 0 && no_replace_code != 0) {
+        errno = no_replace_code;
+        return -1;
+    }
+    return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+}
+
+int link(const char *from, const char *to)
+{
+    if (link_code != 0) {
+        errno = link_code;
+        return -1;
+    }
+    return linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
+}
 
 static const struct {
     const char *name;
@@ -124,6 +149,22 @@ static void test_move(void)
     move_between(dir, dir);
 }
 
+/* sshfs and FAT have no RENAME_NOREPLACE, and perhaps no hard links. */
+static void test_move_on_plain_file_systems(void)
+{
+    static const int codes[][2] = { { EINVAL, 0 },      { ENOSYS, 0 },
+                                    { EINVAL, EPERM },  { EINVAL, EOPNOTSUPP },
+                                    { EINVAL, ENOSYS }, { EINVAL, EMLINK } };
+    for (gsize i = 0; i < G_N_ELEMENTS(codes); i++) {
+        g_test_message("case: %zu", i);
+        g_autofree char *dir = g_dir_make_tmp("docvl-names-XXXXXX", NULL);
+        no_replace_code = codes[i][0];
+        link_code = codes[i][1];
+        move_between(dir, dir);
+    }
+    no_replace_code = link_code = 0;
+}
+
 /* From /dev/shm, which is a file system of its own where there is one. */
 static void test_move_over_file_systems(void)
 {
@@ -146,6 +187,7 @@ int main(int argc, char **argv)
     g_test_add_func("/names/within", test_within);
     g_test_add_func("/names/free", test_free_names);
     g_test_add_func("/names/move", test_move);
+    g_test_add_func("/names/move-on-plain-file-systems", test_move_on_plain_file_systems);
     g_test_add_func("/names/move-over-file-systems", test_move_over_file_systems);
     return g_test_run();
 }
