@@ -121,6 +121,9 @@ dp_exit dp_tally_exit(const dp_tally *tally, const dp_app *app);
  * temporary name (dp_part_path) is the same every time, so that what a crash leaves is used
  * up by the next try.  Errors are of DP_IO_ERROR. */
 gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **error);
+/* The same, but what has the name already is not replaced: EEXIST. */
+gboolean dp_publish_new(const char *path, const char *bytes, gsize length,
+                        GError **error);
 /* The same for what does not fit into memory: `writer` writes to fd and returns FALSE with
  * errno set when it can't. */
 typedef gboolean (*dp_writer)(void *user, int fd);

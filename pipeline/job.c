@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { NAMES_MAX = 100 }; /* that others may take before the result has one */
+
 typedef struct progress {
     const dp_job *job;
     const dp_doc *doc;
@@ -248,6 +250,40 @@ static void route_again(const dp_job *job, const dp_doc *doc, dp_job_report *rep
 
 /* ---- the whole way --------------------------------------------------------------------------- */
 
+/* Our own result, of a try that was cut off or is done again. */
+static gboolean is_result_of(const char *path, const char *sha256)
+{
+    json_t *result = json_load_file(path, 0, NULL);
+    gboolean is_its =
+        g_strcmp0(json_string_value(json_object_get(result, "doc_id")), sha256) == 0;
+    json_decref(result);
+    return is_its;
+}
+
+/* Another journal's watcher may have taken the name since it was chosen. */
+static gboolean write_result(const dp_job *job, dp_doc *doc, const char *text,
+                             GError **error)
+{
+    gsize length = strlen(text);
+    if (job->hooks->on_taken == NULL)
+        return dp_publish(doc->target, text, length, error);
+    for (guint tries = 0; tries < NAMES_MAX; tries++) {
+        g_autoptr(GError) inner = NULL;
+        if (dp_publish_new(doc->target, text, length, &inner))
+            return TRUE;
+        if (!g_error_matches(inner, DP_IO_ERROR, EEXIST)) {
+            g_propagate_error(error, g_steal_pointer(&inner));
+            return FALSE;
+        }
+        if (is_result_of(doc->target, doc->sha256))
+            return dp_publish(doc->target, text, length, error);
+        if (!job->hooks->on_taken(job->hooks->user, doc, error))
+            return FALSE;
+    }
+    errno = EBUSY;
+    return dp_fail_errno(error, "finding a name like", doc->target);
+}
+
 static gboolean publish(const dp_job *job, const dp_recipe *recipe, dp_doc *doc,
                         const json_t *result, const dp_publication *publication,
                         GError **error)
@@ -262,7 +298,7 @@ static gboolean publish(const dp_job *job, const dp_recipe *recipe, dp_doc *doc,
             errno = ENOMEM;
             return dp_fail_errno(error, "writing", doc->target);
         }
-        if (!dp_publish(doc->target, text, strlen(text), error))
+        if (!write_result(job, doc, text, error))
             return FALSE;
     }
     if (!dp_queue_publish(job->queue, doc->id, publication, error))

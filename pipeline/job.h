@@ -110,6 +110,10 @@ typedef struct dp_job_hooks {
     /* The result is about to get its name.  FALSE with an error: not now, the document waits
      * by it.  For owners whose names depend on what the journal knows of this document. */
     gboolean (*on_publish)(void *user, const dp_doc *doc, GError **error);
+    /* doc->target is another document's result: choose another name for it, here and in the
+     * journal (synced, since the result gets that name next).  NULL: results replace what has
+     * their name. */
+    gboolean (*on_taken)(void *user, dp_doc *doc, GError **error);
     /* The result is durable and journaled; now the input may be touched.  Called once after
      * publication and again (with the result read back from doc->target) for every later
      * claim of a document that is still published.  Plan with dp_queue_actions_plan(), do

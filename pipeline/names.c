@@ -189,7 +189,8 @@ static gboolean copy_over(const char *from, const char *to, GError **error)
     if (in < 0)
         return dp_fail_errno(error, "opening", from);
     struct stat st;
-    int out = open(part, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
+    (void)unlink(part); /* what a crash left may be another file's second name */
+    int out = open(part, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
     gboolean is_good = out >= 0 && fstat(in, &st) == 0 && copy_bytes(in, out);
     if (is_good) {
         const struct timespec times[2] = { st.st_atim, st.st_mtim };

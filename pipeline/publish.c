@@ -8,6 +8,8 @@
  */
 #include "app.h"
 
+#include "names.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -50,13 +52,19 @@ static gboolean sync_file(int fd)
     return code == 0;
 }
 
-/* Does the open file still have this name?  The writer before us renamed it away, or the
- * folder was emptied. */
+/* Does the open file still have this name, and no other?  The writer before us renamed it
+ * away, or the folder was emptied; or it gave it a second name (dp_rename_new) and was
+ * killed before it took this one away. */
 static gboolean has_name(int fd, const char *path)
 {
     struct stat mine, named;
-    return fstat(fd, &mine) == 0 && lstat(path, &named) == 0 &&
-           mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
+    if (fstat(fd, &mine) != 0 || lstat(path, &named) != 0 ||
+        mine.st_ino != named.st_ino || mine.st_dev != named.st_dev)
+        return FALSE;
+    if (mine.st_nlink <= 1)
+        return TRUE;
+    (void)unlink(path); /* looked at again */
+    return FALSE;
 }
 
 /* Open and lock the temporary file, empty. */
@@ -87,13 +95,14 @@ static int open_part(const char *path)
 
 /* The lock is held until the rename is done, so the descriptor is closed behind it: what a
  * close could still complain about, the sync has said. */
-static gboolean write_and_rename(const char *part, const char *path, dp_writer writer,
-                                 void *user)
+static gboolean write_and_rename(const char *part, const char *path, gboolean is_new,
+                                 dp_writer writer, void *user)
 {
     int fd = open_part(part);
     if (fd < 0)
         return FALSE;
-    gboolean is_ok = writer(user, fd) && sync_file(fd) && rename(part, path) == 0;
+    gboolean is_ok = writer(user, fd) && sync_file(fd) &&
+                     (is_new ? dp_rename_new(part, path) : rename(part, path) == 0);
     int saved = errno;
     if (!is_ok)
         (void)unlink(part); /* nothing more can be done about it */
@@ -112,14 +121,15 @@ char *dp_part_path(const char *path)
     return g_strdup_printf("%s/.docvl-%.32s.part", dir, sum);
 }
 
-gboolean dp_publish_by(const char *path, dp_writer writer, void *user, GError **error)
+static gboolean publish(const char *path, gboolean is_new, dp_writer writer, void *user,
+                        GError **error)
 {
     g_autofree char *dir = g_path_get_dirname(path);
     g_autofree char *part = dp_part_path(path);
     int dir_fd = dp_open_file(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0)
         return dp_fail_errno(error, "opening", dir);
-    if (!write_and_rename(part, path, writer, user)) {
+    if (!write_and_rename(part, path, is_new, writer, user)) {
         int saved = errno;
         close(dir_fd);
         errno = saved;
@@ -131,6 +141,11 @@ gboolean dp_publish_by(const char *path, dp_writer writer, void *user, GError **
     close(dir_fd);
     errno = saved;
     return is_ok || dp_fail_errno(error, "syncing", dir);
+}
+
+gboolean dp_publish_by(const char *path, dp_writer writer, void *user, GError **error)
+{
+    return publish(path, FALSE, writer, user, error);
 }
 
 typedef struct text {
@@ -147,5 +162,11 @@ static gboolean write_text(void *user, int fd)
 gboolean dp_publish(const char *path, const char *bytes, gsize length, GError **error)
 {
     text t = { bytes, length };
-    return dp_publish_by(path, write_text, &t, error);
+    return publish(path, FALSE, write_text, &t, error);
+}
+
+gboolean dp_publish_new(const char *path, const char *bytes, gsize length, GError **error)
+{
+    text t = { bytes, length };
+    return publish(path, TRUE, write_text, &t, error);
 }

@@ -107,6 +107,9 @@ gboolean dp_finish_refused(dp_watch *watch, const dp_place *place, const char *p
 /* That is over. */
 void dp_finish_accepted(const dp_place *place);
 
+/* A hook of the engine (job.h): the name of a result is taken. */
+gboolean dp_watch_on_taken(void *user, dp_doc *doc, GError **error);
+
 /* The hooks of the engine; user is the dp_watch. */
 dp_job_hooks dp_watch_hooks(dp_watch *watch);
 

@@ -488,6 +488,7 @@ dp_job_hooks dp_watch_hooks(dp_watch *watch)
                            .recipe = find_recipe,
                            .find = find_file,
                            .on_publish = on_publish,
+                           .on_taken = dp_watch_on_taken,
                            .on_published = on_published,
                            .on_failed = on_failed,
                            .on_given_up = on_given_up,

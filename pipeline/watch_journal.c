@@ -120,6 +120,36 @@ static int lock_out(const dp_place *place, GError **error)
     return -1;
 }
 
+/* The folder of results is shared with a watcher that has another journal, and both had
+ * promised the name. */
+gboolean dp_watch_on_taken(void *user, dp_doc *doc, GError **error)
+{
+    dp_watch *w = user;
+    g_autoptr(dp_site) site = dp_watch_site(w);
+    dp_place place;
+    if (!dp_site_place(site, doc->origin, &place)) {
+        errno = EBUSY; /* the configuration was changed in this moment */
+        return dp_fail_errno(error, "finding the folder of", doc->origin);
+    }
+    int lock = lock_out(&place, error);
+    if (lock < 0)
+        return FALSE;
+    char *target = choose_target(w, &place, doc->origin, error);
+    gboolean is_good =
+        target != NULL && dp_queue_set_target(w->queue, doc->id, target, error);
+    if (is_good) {
+        g_mutex_lock(&w->lock);
+        g_hash_table_remove(w->targets, doc->target);
+        g_hash_table_add(w->targets, g_strdup(target));
+        g_mutex_unlock(&w->lock);
+        g_free(doc->target);
+        doc->target = g_steal_pointer(&target);
+    }
+    g_free(target);
+    close(lock);
+    return is_good;
+}
+
 static gboolean add_to_journal(dp_folder *f, const taken *t, const char *origin,
                                const dp_place *place, dp_added *added, GError **error)
 {

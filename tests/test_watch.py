@@ -409,6 +409,22 @@ class Arriving(Case):
         for w in self.watchers:
             self.assertEqual(w.stop(), 143)
 
+    def test_two_hosts_and_a_name_that_comes_again(self):
+        """A journal knows nothing of the names that the other one has promised."""
+        for n in range(2):
+            path = self.config(settle="0s", extra="    poll: yes\n    poll_interval: 100ms\n")
+            with open(path, encoding="utf-8") as f:
+                text = f.read()
+            self.write(f"host{n}.yaml", text.replace("journal: j.db", f"journal: host{n}.db"))
+            self.start(n, f"host{n}.yaml")
+        count = 400 if LONG else 60
+        for n in range(count):
+            self.until("taken", lambda: not os.path.exists(self.path("in", "x.png")))
+            self.drop("x.png", png(n))
+        self.until("done", lambda: len(files_below(self.path("out", "done"))) == count)
+        found = sorted(load(full)["doc_id"] for full in self.results().values())
+        self.assertEqual(found, sorted(sha(png(n)) for n in range(count)))
+
     def test_names_left_alone(self):
         self.config(extra='    ignore: ["*.xml"]\n')
         self.start()
