@@ -22,12 +22,14 @@ enum { CLAIM_DEPTH_MAX = 32, ID_BYTES = 12 };
 typedef struct dead {
     int lock_fd; /* ours now; -1: seen dead, not yet taken over */
     gint64 seen_us;
+    gint64 touched_ns; /* as it was seen then, by the clock of whoever touched it */
 } dead;
 
 struct dp_claims {
     char *folder, *base; /* base: folder/.docvl */
     char *id, *owner;
     int lock_fd;
+    gint64 touched_us;
     guint64 number;
     GHashTable *adopted; /* id to dead */
 };
@@ -122,6 +124,34 @@ void dp_claims_free(dp_claims *claims)
     g_free(claims->id);
     g_free(claims->owner);
     g_free(claims);
+}
+
+/* Somebody has removed it: then nobody would look after our claims when we die. */
+static void make_lock_again(dp_claims *c, const char *path)
+{
+    int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return; /* the next touch tries again */
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 || ftruncate(fd, 0) != 0 ||
+        write(fd, c->owner, strlen(c->owner)) != (ssize_t)strlen(c->owner)) {
+        close(fd);
+        return;
+    }
+    close(c->lock_fd);
+    c->lock_fd = fd;
+}
+
+void dp_claims_touch(dp_claims *c)
+{
+    gint64 now = g_get_monotonic_time();
+    if (now - c->touched_us < DP_CLAIMS_TOUCH_US)
+        return;
+    c->touched_us = now;
+    struct stat st;
+    g_autofree char *path = lock_path(c, c->id);
+    if (lstat(path, &st) != 0 && errno == ENOENT)
+        make_lock_again(c, path);
+    (void)futimens(c->lock_fd, NULL); /* where it does not work, the lock has to */
 }
 
 char *dp_claims_take(dp_claims *c, int dir_fd, const char *relative, GError **error)
@@ -230,13 +260,16 @@ static gboolean try_adopt(dp_claims *c, const char *id)
         return FALSE;
     }
     g_autofree char *owner = read_owner(fd);
+    gint64 touched_ns = (gint64)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     if (known == NULL) {
         known = g_new0(dead, 1);
-        *known = (dead){ -1, g_get_monotonic_time() };
+        *known = (dead){ -1, g_get_monotonic_time(), touched_ns };
         g_hash_table_insert(c->adopted, g_strdup(id), known);
+    } else if (known->touched_ns != touched_ns) { /* it lives, and its lock is not seen */
+        known->seen_us = g_get_monotonic_time();
+        known->touched_ns = touched_ns;
     }
-    /* An empty text: it died before it wrote one, and took nothing. */
-    if (strcmp(owner, c->owner) == 0 || *owner == '\0') {
+    if (strcmp(owner, c->owner) == 0) {
         known->lock_fd = fd;
         return TRUE;
     }
@@ -260,6 +293,20 @@ static void drop_if_empty(dp_claims *c, const char *id)
     g_hash_table_remove(c->adopted, id);
 }
 
+/* Claims whose lock somebody has removed get one that nobody holds. */
+static void give_lock(const dp_claims *c, const char *id)
+{
+    g_autofree char *dir = g_build_filename(c->base, id, NULL);
+    g_autofree char *path = lock_path(c, id);
+    struct stat st;
+    if (strcmp(id, c->id) == 0 || lstat(dir, &st) != 0 || !S_ISDIR(st.st_mode) ||
+        !dp_path_is_gone(path))
+        return;
+    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0)
+        close(fd);
+}
+
 GPtrArray *dp_claims_list(dp_claims *c, dp_claims_which which, GError **error)
 {
     g_autoptr(GError) wrong = NULL;
@@ -273,8 +320,10 @@ GPtrArray *dp_claims_list(dp_claims *c, dp_claims_which which, GError **error)
         list_claims(c, c->id, out);
     const char *name;
     while ((name = g_dir_read_name(handle)) != NULL) {
-        if (!g_str_has_suffix(name, ".lock"))
+        if (!g_str_has_suffix(name, ".lock")) {
+            give_lock(c, name);
             continue;
+        }
         g_autofree char *id = g_strndup(name, strlen(name) - 5);
         const dead *known = g_hash_table_lookup(c->adopted, id);
         gboolean is_ours = known != NULL && known->lock_fd >= 0;

@@ -3,13 +3,16 @@
  *
  * A watcher takes a file by renaming it into a folder of its own below the watched one:
  *
- *   FOLDER/.docvl/ID.lock          held (flock) while the watcher lives; its owner's text
+ *   FOLDER/.docvl/ID.lock          held (flock) while the watcher lives, and touched every
+ *                                  minute; its owner's text
  *   FOLDER/.docvl/ID/NUMBER/FILE   what it took; FILE is relative to FOLDER
  *
  * rename(2) has one winner, so any number of watchers may look after one folder.  When a
  * watcher dies its lock is free: a watcher with the same owner text (the same journal)
  * takes over its files where they are, since the journal knows them by that path; one with
- * another journal gives them back to the folder after DP_CLAIMS_ABANDONED_US.
+ * another journal gives them back to the folder when the lock was not touched for
+ * DP_CLAIMS_ABANDONED_US.  The touch is for network file systems on which a lock is seen by
+ * the machine that holds it only (sshfs, SMB with nobrl).
  *
  * A dp_claims belongs to one thread.
  */
@@ -20,14 +23,19 @@
 
 #define DP_CLAIMS_FOLDER       ".docvl"
 #define DP_CLAIMS_ABANDONED_US (600 * G_USEC_PER_SEC)
+#define DP_CLAIMS_TOUCH_US     (60 * G_USEC_PER_SEC)
 
 typedef struct dp_claims dp_claims;
 
-/* `owner` says which journal the claims are written to.  Errors are DP_IO_ERROR. */
+/* `owner` says which journal the claims are written to: no other one, on whatever machine,
+ * may have the same text.  Errors are DP_IO_ERROR. */
 dp_claims *dp_claims_open(const char *folder, const char *owner, GError **error);
 /* Gives up the lock; files that were taken and are still there are somebody's to adopt. */
 void dp_claims_free(dp_claims *claims);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_claims, dp_claims_free)
+
+/* We live: to be called at least every DP_CLAIMS_TOUCH_US. */
+void dp_claims_touch(dp_claims *claims);
 
 /* Take `name` of the open folder dir_fd, which is folder/relative's.  The path that it has
  * now, or NULL (ENOENT: somebody else was faster).  Caller frees. */

@@ -453,6 +453,8 @@ static gpointer run(gpointer data)
             wait_for_work(f, dp_now_us() + LOST_US);
             continue;
         }
+        if (f->claims != NULL)
+            dp_claims_touch(f->claims);
         read_notices(f);
         if (dp_now_us() >= f->scan_us)
             scan(f);
