@@ -387,6 +387,13 @@ const char *dp_claims_relative(const char *folder, const char *path)
     return *rest != '\0' ? rest : NULL;
 }
 
+char *dp_claims_dir(const char *folder, const char *path)
+{
+    const char *id = path + strlen(folder) + strlen("/" DP_CLAIMS_FOLDER "/");
+    assert(dp_claims_relative(folder, path) != NULL);
+    return g_strndup(path, (gsize)(strchr(id, '/') - path));
+}
+
 void dp_claims_tidy(const char *folder, const char *path)
 {
     const char *relative = dp_claims_relative(folder, path);

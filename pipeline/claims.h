@@ -61,6 +61,8 @@ GPtrArray *dp_claims_find(const char *folder, const char *relative);
 /* "FOLDER/.docvl/ID/NUMBER/a/b.pdf" to "a/b.pdf"; NULL when `path` is no claim there.
  * Borrowed from `path`. */
 const char *dp_claims_relative(const char *folder, const char *path);
+/* The folder of the watcher that took `path`, FOLDER/.docvl/ID.  Caller frees. */
+char *dp_claims_dir(const char *folder, const char *path);
 /* Remove the folders that a file which was moved away leaves empty. */
 void dp_claims_tidy(const char *folder, const char *path);
 

@@ -472,6 +472,7 @@ int dp_cmd_watch(dp_app *app, int argc, char **argv)
     s.leaving = g_ptr_array_new_with_free_func((GDestroyNotify)dp_folder_free);
     s.watch.targets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     s.watch.moving = g_hash_table_new(NULL, NULL);
+    s.watch.mounts = dp_mounts_new();
     g_mutex_init(&s.watch.lock);
     g_cond_init(&s.watch.moved);
     int code = run(&s, config);
@@ -479,6 +480,7 @@ int dp_cmd_watch(dp_app *app, int argc, char **argv)
     g_ptr_array_unref(s.leaving);
     g_hash_table_unref(s.watch.targets);
     g_hash_table_unref(s.watch.moving);
+    g_hash_table_unref(s.watch.mounts);
     g_mutex_clear(&s.watch.lock);
     g_cond_clear(&s.watch.moved);
     dp_site_unref(s.watch.site);

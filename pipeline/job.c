@@ -139,22 +139,36 @@ static char *find_moved(const dp_job *job, const dp_doc *doc)
 static void end_failed(const dp_job *job, const dp_doc *doc, const GError *cause,
                        dp_job_report *report)
 {
+    dp_whereabouts where = job->hooks->whereabouts != NULL
+                               ? job->hooks->whereabouts(job->hooks->user, doc)
+                               : DP_WHERE_THERE;
+    gboolean is_away = where == DP_WHERE_AWAY;
     /* Somebody took the input away: it will not come back by waiting. */
-    gboolean is_missing = doc->state == DP_STATE_CLAIMED && dp_path_is_gone(doc->path);
+    gboolean is_missing =
+        !is_away && doc->state == DP_STATE_CLAIMED && dp_path_is_gone(doc->path);
     g_autofree char *moved = is_missing ? find_moved(job, doc) : NULL;
     gboolean is_gone = is_missing && moved == NULL;
-    dp_failure failure = { .code = is_gone ? "gone" : dp_error_name(cause),
-                           .reason = cause->message,
-                           .is_temporary = moved != NULL ||
-                                           (!is_gone && dp_error_is_temporary(cause)),
-                           .is_final = is_gone };
+    dp_failure failure = {
+        .code = is_away   ? DP_CODE_AWAY
+                : is_gone ? "gone"
+                          : dp_error_name(cause),
+        .reason = cause->message,
+        .is_temporary =
+            is_away || moved != NULL || (!is_gone && dp_error_is_temporary(cause)),
+        .is_final = is_gone && where == DP_WHERE_THERE,
+    };
     g_autoptr(GError) error = NULL;
     g_autoptr(dp_doc) after = NULL;
     if (!dp_queue_fail(job->queue, doc->id, &failure, &after, &error)) {
         end_ungripped(report, error);
         return;
     }
-    note(report, failure.is_temporary ? DP_JOB_STALLED : DP_JOB_FAILED, cause);
+    /* Documents of other folders need not wait for those that are away. */
+    note(report,
+         is_away                ? DP_JOB_WAITS
+         : failure.is_temporary ? DP_JOB_STALLED
+                                : DP_JOB_FAILED,
+         cause);
     g_strlcpy(report->code, failure.code, sizeof report->code);
     report->is_quarantined = after != NULL && after->state == DP_STATE_QUARANTINED;
     if (after != NULL && job->hooks->on_failed != NULL)

@@ -96,6 +96,15 @@ typedef enum dp_routing {
     DP_ROUTING_QUARANTINED, /* an action is given up (dp_queue_action_fail said so) */
 } dp_routing;
 
+#define DP_CODE_AWAY "away" /* code of a failure */
+
+/* Where a document is that failed. */
+typedef enum dp_whereabouts {
+    DP_WHERE_THERE,  /* its file is where it should be, or was taken away for good */
+    DP_WHERE_UNSURE, /* should its file be missing, so is the folder that it was in */
+    DP_WHERE_AWAY,   /* its folders are not there now: it waits, and nothing counts */
+} dp_whereabouts;
+
 /* All are called from a worker thread, several at a time for different documents, never two
  * at a time for the same one; the document is leased all the while.  They must not call
  * dp_runner_free().  NULL where nothing is to be done. */
@@ -107,6 +116,8 @@ typedef struct dp_job_hooks {
     /* Nothing lies at doc->path: where the file lies instead (the journal knows by then), or
      * NULL.  Caller frees.  For owners that tell the journal of a move before they move. */
     char *(*find)(void *user, const dp_doc *doc);
+    /* The document failed; why may have nothing to do with it.  NULL: it has. */
+    dp_whereabouts (*whereabouts)(void *user, const dp_doc *doc);
     /* The result is about to get its name.  FALSE with an error: not now, the document waits
      * by it.  For owners whose names depend on what the journal knows of this document. */
     gboolean (*on_publish)(void *user, const dp_doc *doc, GError **error);

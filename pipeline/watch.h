@@ -5,6 +5,7 @@
  *   dp_folder  a thread that looks after one watched folder: what is there, is it whole,
  *              take it, put it into the journal.  One that hangs (a dead network share)
  *              stops nothing but itself.
+ *   mounts     where folders were seen mounted: without it, nothing is written there
  *   dp_finish  what becomes of a file after its document is done or has failed.  Called
  *              from the workers of the engine, knows nothing but the journal's row: any
  *              process that shares the journal can finish what another one took.
@@ -55,6 +56,7 @@ typedef struct dp_watch {
     GHashTable *moving;  /* ids of documents whose file is being moved just now */
     GCond moved;         /* one of them is there */
     GHashTable *targets; /* results that are promised to a document and not there yet */
+    GHashTable *mounts;  /* dp_mounts_new() */
     guint sweeps;        /* counts up when files were left in the work folders */
 } dp_watch;
 
@@ -84,6 +86,17 @@ void dp_folder_stop(dp_folder *folder);
 gboolean dp_folder_has_ended(dp_folder *folder);
 /* Joins the thread. */
 void dp_folder_free(dp_folder *folder);
+
+/* ---- mounts ---------------------------------------------------------------------- */
+
+GHashTable *dp_mounts_new(void);
+/* Note where the folders of `folder` are mounted.  May hang with a dead share. */
+void dp_mounts_learn(dp_watch *watch, const dp_folder_config *folder);
+/* Is all that was seen mounted under `path` mounted now?  Tells when that changes. */
+gboolean dp_mounts_are_there(dp_watch *watch, const char *path);
+/* The folder or one of those for its output is not there now: nothing can be said of its
+ * documents, nor done with them. */
+gboolean dp_folder_is_away(dp_watch *watch, const dp_folder_config *folder);
 
 /* ---- the end of a file -------------------------------------------------------------- */
 

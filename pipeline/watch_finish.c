@@ -25,6 +25,13 @@ static gboolean is_there(const char *path)
     return !dp_path_is_gone(path);
 }
 
+static void note_sweep(dp_watch *w)
+{
+    g_mutex_lock(&w->lock);
+    w->sweeps++;
+    g_mutex_unlock(&w->lock);
+}
+
 /* ---- error files ----------------------------------------------------------------------- */
 
 static char *error_path(const char *document)
@@ -50,6 +57,11 @@ static json_t *time_json(gint64 ms)
 static gboolean write_json(dp_watch *w, const char *path, json_t *tree)
 {
     g_autofree char *dir = g_path_get_dirname(path);
+    if (!dp_mounts_are_there(w, path)) {
+        json_decref(tree);
+        note_sweep(w);
+        return FALSE;
+    }
     (void)dp_make_folders(dir, 0755); /* publishing says what is wrong */
     char *dump = json_dumps(tree, JSON_INDENT(2));
     json_decref(tree);
@@ -82,13 +94,6 @@ static gboolean write_failure(dp_watch *w, const dp_place *place, const char *do
 
 /* ---- moving ------------------------------------------------------------------------------ */
 
-static void note_sweep(dp_watch *w)
-{
-    g_mutex_lock(&w->lock);
-    w->sweeps++;
-    g_mutex_unlock(&w->lock);
-}
-
 void dp_finish_hold(dp_watch *w, gint64 id)
 {
     g_mutex_lock(&w->lock);
@@ -108,6 +113,10 @@ void dp_finish_release(dp_watch *w, gint64 id)
 static gboolean move_once(dp_watch *w, const char *folder, const dp_place *place,
                           const char *from, gint64 id, char **moved)
 {
+    if (!dp_mounts_are_there(w, folder)) {
+        note_sweep(w);
+        return FALSE;
+    }
     for (guint tries = 0; tries < 8 && is_there(from); tries++) {
         g_autoptr(GError) error = NULL;
         g_autofree char *to = dp_path_free_name(folder, place->relative, &error);
@@ -340,7 +349,7 @@ static dp_recipe *find_recipe(void *user, const dp_doc *doc)
     if (!dp_site_place(site, doc->origin, &place))
         return NULL;
     /* The result's folder may have been deleted since the document was added. */
-    if (doc->target != NULL) {
+    if (doc->target != NULL && !dp_folder_is_away(w, place.folder)) {
         g_autofree char *dir = g_path_get_dirname(doc->target);
         (void)dp_make_folders(dir, 0755);
     }
@@ -381,13 +390,39 @@ static char *find_file(void *user, const dp_doc *doc)
     return path;
 }
 
+static dp_whereabouts whereabouts(void *user, const dp_doc *doc)
+{
+    dp_watch *w = user;
+    g_autoptr(dp_site) site = dp_watch_site(w);
+    dp_place place;
+    if (!dp_site_place(site, doc->origin, &place))
+        return DP_WHERE_THERE;
+    if (dp_folder_is_away(w, place.folder))
+        return DP_WHERE_AWAY;
+    /* What is removed by hand leaves the work folder that it was in. */
+    g_autofree char *dir =
+        is_ours(&place, doc->path) ? dp_claims_dir(place.folder->path, doc->path) : NULL;
+    return dir != NULL && !is_there(dir) ? DP_WHERE_UNSURE : DP_WHERE_THERE;
+}
+
+/* Without its folders nothing is written and nothing routed: it waits. */
+static gboolean is_place_there(dp_watch *w, const dp_doc *doc, GError **error)
+{
+    g_autoptr(dp_site) site = dp_watch_site(w);
+    dp_place place;
+    if (!dp_site_place(site, doc->origin, &place) || !dp_folder_is_away(w, place.folder))
+        return TRUE;
+    errno = EBUSY; /* passes */
+    return dp_fail_errno(error, "waiting for the folders of", doc->origin);
+}
+
 /* A power cut must not leave a result whose document the journal has forgotten: it would come
  * back from the work folder, find its name taken, and get a second result.  Mostly the journal
  * was synced since it came. */
 static gboolean on_publish(void *user, const dp_doc *doc, GError **error)
 {
     dp_watch *w = user;
-    return dp_queue_sync(w->queue, FALSE, error);
+    return is_place_there(w, doc, error) && dp_queue_sync(w->queue, FALSE, error);
 }
 
 static char *next_try(const dp_doc *doc)
@@ -403,7 +438,8 @@ static gboolean on_published(void *user, const dp_doc *doc, const json_t *result
     dp_watch *w = user;
     g_autoptr(dp_site) site = dp_watch_site(w);
     dp_router router = { w->queue, dp_site_routes(site), w->app->cancellable };
-    if (!dp_route_document(&router, doc, result, routing, lasting, error))
+    if (!is_place_there(w, doc, error) ||
+        !dp_route_document(&router, doc, result, routing, lasting, error))
         return FALSE; /* on_failed tells it */
     g_autoptr(dp_doc) now =
         *routing == DP_ROUTING_LATER ? dp_queue_get(w->queue, doc->id, NULL) : NULL;
@@ -446,6 +482,8 @@ static void on_done(void *user, const dp_doc *claimed, const json_t *result)
 static void on_failed(void *user, const dp_doc *doc)
 {
     dp_watch *w = user;
+    if (strcmp(doc->code, DP_CODE_AWAY) == 0)
+        return; /* its folder has been told */
     if (doc->state == DP_STATE_SETTLED) {
         dp_message(w->app, "warning", "%s: %s; tried again, this does not count",
                    doc->origin, doc->reason);
@@ -469,7 +507,8 @@ static gboolean on_given_up(void *user, const dp_doc *doc, dp_routing *routing,
     dp_watch *w = user;
     g_autoptr(dp_site) site = dp_watch_site(w);
     dp_router router = { w->queue, dp_site_routes(site), w->app->cancellable };
-    return dp_route_given_up(w->app, &router, doc, routing, error);
+    return is_place_there(w, doc, error) &&
+           dp_route_given_up(w->app, &router, doc, routing, error);
 }
 
 static void on_twin(void *user, const dp_doc *doc, gint64 twin)
@@ -487,6 +526,7 @@ dp_job_hooks dp_watch_hooks(dp_watch *watch)
     return (dp_job_hooks){ .user = watch,
                            .recipe = find_recipe,
                            .find = find_file,
+                           .whereabouts = whereabouts,
                            .on_publish = on_publish,
                            .on_taken = dp_watch_on_taken,
                            .on_published = on_published,

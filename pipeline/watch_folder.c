@@ -101,6 +101,10 @@ static void lose_folder(dp_folder *f, const char *why)
 static gboolean open_folder(dp_folder *f)
 {
     const char *path = f->config->path;
+    if (!dp_mounts_are_there(f->watch, path)) {
+        lose_folder(f, "not mounted");
+        return FALSE;
+    }
     f->root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     struct stat st;
     if (f->root_fd < 0 || fstat(f->root_fd, &st) != 0) {
@@ -330,6 +334,7 @@ static void scan(dp_folder *f)
         return;
     }
     f->scan++;
+    dp_mounts_learn(f->watch, f->config);
     int fd = openat(f->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         lose_folder(f, g_strerror(errno));

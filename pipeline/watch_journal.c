@@ -102,13 +102,14 @@ static char *choose_target(dp_watch *w, const dp_place *place, const char *origi
 /* Watchers that share a folder for results choose one after the other; where locks do not
  * work, one watcher is all there may be.  Whatever is wrong with that folder is not the
  * document's fault: the error is one that passes. */
-static int lock_out(const dp_place *place, GError **error)
+static int lock_out(dp_watch *w, const dp_place *place, GError **error)
 {
     g_autofree char *dir = g_path_get_dirname(place->relative);
     g_autofree char *full = g_build_filename(place->folder->out, dir, NULL);
     g_autofree char *path = g_build_filename(place->folder->out, ".docvl.lock", NULL);
     int fd = -1;
-    if (dp_make_folders(full, 0755))
+    errno = ENODEV;
+    if (dp_mounts_are_there(w, full) && dp_make_folders(full, 0755))
         fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd >= 0 && (flock(fd, LOCK_EX) == 0 || errno == ENOLCK || errno == EOPNOTSUPP ||
                     errno == ENOSYS))
@@ -131,7 +132,7 @@ gboolean dp_watch_on_taken(void *user, dp_doc *doc, GError **error)
         errno = EBUSY; /* the configuration was changed in this moment */
         return dp_fail_errno(error, "finding the folder of", doc->origin);
     }
-    int lock = lock_out(&place, error);
+    int lock = lock_out(w, &place, error);
     if (lock < 0)
         return FALSE;
     char *target = choose_target(w, &place, doc->origin, error);
@@ -161,7 +162,7 @@ static gboolean add_to_journal(dp_folder *f, const taken *t, const char *origin,
     if (!dp_queue_known_hash(w->queue, w->lane, t->path, &stamp, sha256) &&
         !dp_hash_file(t->path, sha256, &stamp, error))
         return FALSE;
-    int lock = lock_out(place, error);
+    int lock = lock_out(w, place, error);
     if (lock < 0)
         return FALSE;
     g_autofree char *target = choose_target(w, place, origin, error);
@@ -230,6 +231,27 @@ static gboolean stand_in(dp_watch *w, const taken *t, const dp_doc *first,
     return is_ok;
 }
 
+/* Between two file systems a move is a copy and an unlink, and a crash or a share that went
+ * came before the unlink: this file was put away already, and keeps its time there. */
+static gboolean is_left_of_move(const taken *t, const dp_place *place,
+                                const dp_doc *first)
+{
+    enum { COARSE_S = 2 }; /* FAT counts its seconds in pairs */
+    struct stat here, there;
+    char sha256[65];
+    dp_stamp stamp;
+    const char *below = first->origin + strlen(place->folder->path);
+    return t->is_recovered && first->state == DP_STATE_ROUTED &&
+           dp_path_is_within(first->origin, place->folder->path) && *below == '/' &&
+           strcmp(below + 1, t->relative) == 0 &&
+           dp_path_is_within(first->path, place->folder->done) &&
+           lstat(t->path, &here) == 0 && lstat(first->path, &there) == 0 &&
+           here.st_dev != there.st_dev && here.st_size == there.st_size &&
+           ABS(here.st_mtime - there.st_mtime) <= COARSE_S &&
+           dp_hash_file(first->path, sha256, &stamp, NULL) &&
+           strcmp(sha256, first->sha256) == 0;
+}
+
 /* The content is known under another path. */
 static gboolean meet_twin(dp_folder *f, const taken *t, const dp_place *place,
                           const dp_doc *first, GError **error)
@@ -246,6 +268,11 @@ static gboolean meet_twin(dp_folder *f, const taken *t, const dp_place *place,
     if (dp_path_is_gone(t->path))
         return TRUE; /* it was this file that was being moved */
     gboolean is_gone = dp_path_is_gone(first->path), is_failed = has_failed(first);
+    if (is_left_of_move(t, place, first)) {
+        (void)unlink(t->path); /* if not, the next sweep comes back to it */
+        dp_claims_tidy(f->config->path, t->path);
+        return TRUE;
+    }
     if (!is_failed || dp_folder_is_kept(f)) {
         count_added(f, TRUE);
         return dp_finish_duplicate(w, place, t->path, first);

@@ -738,6 +738,93 @@ class Failing(Case):
         self.until("done", lambda: "a.png" in self.results())
 
 
+class Shares(Case):
+    """Folders on a file system that goes away and comes back."""
+
+    def share(self, at):
+        """A tmpfs at `at` that lives on while it is not mounted there."""
+        store, point = self.path("store"), self.path(at)
+        os.makedirs(store, exist_ok=True)
+        os.makedirs(point, exist_ok=True)
+        if subprocess.run(["mount", "-t", "tmpfs", "none", store], capture_output=True,
+                          check=False).returncode != 0:
+            self.skipTest("nothing can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", store], check=False)
+        self.addCleanup(subprocess.run, ["umount", "-lq", point], check=False)
+        self.mount(at)
+
+    def mount(self, at):
+        subprocess.run(["mount", "--bind", self.path("store"), self.path(at)], check=True)
+
+    def umount(self, at):
+        subprocess.run(["umount", "-l", self.path(at)], check=True)
+
+    def go_and_come(self, at, is_killed=False):
+        count = 40
+        sent = {f"{n}.png": png(n) for n in range(count)}
+        w = self.start()
+        for name, data in sent.items():
+            self.drop(name, data)
+        self.until("some done", lambda: len(self.results()) > 3)
+        if is_killed:
+            w.kill()
+        self.umount(at)
+        if is_killed:
+            w = self.start(1)
+        else:
+            w.wait_for("not mounted; what belongs there waits")
+        time.sleep(3)
+        self.assertEqual(files_below(self.path(at)), {}, "written under the mount point")
+        self.mount(at)
+        self.all_done(sent)
+        self.assertEqual(sum(w.text().count(" page in ") for w in self.watchers), count)
+        self.assertNotIn("gone;", w.text())
+
+    def test_everything_on_a_share(self):
+        self.share("share")
+        path = self.config(extra="    rescan: 1s\n")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        self.write("c.yaml", text.replace("path: in", "path: share/in").replace("out: out", "out: share/out"))
+        os.rmdir(self.path("in"))
+        os.makedirs(self.path("share", "in"))
+        for name in "in", "out":   # the rest of a case knows them here
+            os.symlink(os.path.join("share", name), self.path(name))
+        self.go_and_come("share")
+
+    def test_a_share_is_the_folder_itself(self):
+        self.share("in")
+        self.config(extra="    rescan: 1s\n")
+        self.go_and_come("in")
+
+    def test_a_move_between_file_systems_cut_off(self):
+        """The copy has its name in done/, and the document is still in the work folder."""
+        done = tempfile.mkdtemp(prefix="docvl-watch-", dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, done)
+        if os.stat(done).st_dev == os.stat(self.dir).st_dev:
+            self.skipTest("one file system only")
+        self.config(extra=f"    done: {done}\n")
+        w = self.start()
+        self.drop("a.png", png(1))
+        self.until("done", lambda: list(files_below(done)) == ["a.png"])
+        self.until("put away", lambda: len(files_below(self.path("in"))) == 1)
+        w.kill()
+        lock, = files_below(self.path("in")).values()
+        os.makedirs(lock[:-5] + "/7")
+        shutil.copy2(os.path.join(done, "a.png"), lock[:-5] + "/7/a.png")
+        w = self.start(1)
+        self.until("put away", lambda: not [n for n in files_below(self.path("in")) if n.endswith("a.png")])
+        self.drop("b.png", png(2))
+        self.until("done", lambda: "b.png" in files_below(done))
+        self.assertEqual(sorted(files_below(done)), ["a.png", "b.png"])
+        self.assertEqual(sorted(os.listdir(self.path("out"))), [".docvl.lock", "a.png.json", "b.png.json"])
+
+    def test_results_on_a_share(self):
+        self.share("out")
+        self.config(extra="    rescan: 1s\n")
+        self.go_and_come("out")
+
+
 class Clock(Case):
     def test_times_from_the_future_and_the_past(self):
         self.start()
