@@ -100,12 +100,25 @@ static dp_config *open_config(const dp_app *app, const char *path, dp_exit *code
     return g_steal_pointer(&config);
 }
 
+static void warn_of_network(const dp_app *app, const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && dp_fd_is_network(fd))
+        dp_message(app, "warning",
+                   "the journal is in %s, which seems to be on a network: it does not "
+                   "stand two machines; put it on a local disk",
+                   dir);
+    if (fd >= 0)
+        close(fd);
+}
+
 static dp_queue *open_journal(const dp_app *app, const dp_config *config, char **location)
 {
     *location =
         config->journal != NULL ? g_strdup(config->journal) : dp_journal_default();
     g_autofree char *dir = g_path_get_dirname(*location);
     (void)g_mkdir_with_parents(dir, 0700); /* opening says what is wrong */
+    warn_of_network(app, dir);
     g_autoptr(GError) error = NULL;
     dp_queue *queue = dp_queue_open(*location, DP_QUEUE_CREATE, &error);
     if (queue == NULL)

@@ -337,6 +337,8 @@ static void end_changed(const dp_job *job, const dp_doc *doc, dp_job_report *rep
         end_ungripped(report, error);
         return;
     }
+    if (job->hooks->on_changed != NULL)
+        job->hooks->on_changed(job->hooks->user, doc);
     if (twin != 0) {
         note(report, DP_JOB_TWIN, NULL);
         if (job->hooks->on_twin != NULL)

@@ -144,6 +144,9 @@ typedef struct dp_job_hooks {
                             GError **error);
     /* The document reached its end (routed); only noted when on_published said so. */
     void (*on_done)(void *user, const dp_doc *doc, const json_t *result);
+    /* The file was changed while it waited: the journal has it under its new key; `doc` is how
+     * it was. */
+    void (*on_changed)(void *user, const dp_doc *doc);
     /* "Same content as another document" came out only now (the file was changed while it
      * waited); the row `doc` is gone, `twin` is the other. */
     void (*on_twin)(void *user, const dp_doc *doc, gint64 twin);

@@ -10,10 +10,12 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <glib/gstdio.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { FREE_NAMES_MAX = 100000, COPY_BYTES = 1 << 16 };
@@ -90,6 +92,34 @@ gboolean dp_make_folders(const char *path, int mode)
         return FALSE;
     errno = S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
     return S_ISDIR(st.st_mode);
+}
+
+gboolean dp_fd_is_network(int fd)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs) != 0)
+        return FALSE;
+    static const unsigned long kinds[] = {
+        NFS_SUPER_MAGIC,
+        SMB_SUPER_MAGIC,
+        0xff534d42 /* cifs */,
+        0xfe534d42 /* smb2 */,
+        AFS_SUPER_MAGIC,
+        CODA_SUPER_MAGIC,
+        V9FS_MAGIC,
+        0x65735546 /* fuse */,
+        0x00c36400 /* ceph */,
+        0x01161970 /* gfs2 */,
+        0x7461636f /* ocfs2 */,
+        0x0bd00bd0 /* lustre */,
+        0x47504653 /* gpfs */,
+        0x786f4256 /* vboxsf */,
+        0xbacbacbc /* vmhgfs */,
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
+        if ((unsigned long)fs.f_type == kinds[i])
+            return TRUE;
+    return FALSE;
 }
 
 char *dp_path_free_name(const char *folder, const char *relative, GError **error)

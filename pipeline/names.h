@@ -18,6 +18,10 @@ gboolean dp_path_is_within(const char *path, const char *folder);
  * done for a file that is gone must not be done for an error that passes. */
 gboolean dp_path_is_gone(const char *path);
 
+/* Is the open file or folder on a network file system, or on one in user space, which may be
+ * one? */
+gboolean dp_fd_is_network(int fd);
+
 /* mkdir -p.  FALSE with errno; unlike GLib's it tells an error that passes as what it is. */
 gboolean dp_make_folders(const char *path, int mode);
 

@@ -511,6 +511,19 @@ static gboolean on_given_up(void *user, const dp_doc *doc, dp_routing *routing,
            dp_route_given_up(w->app, &router, doc, routing, error);
 }
 
+/* A note of its failure speaks of content that is no more. */
+static void on_changed(void *user, const dp_doc *doc)
+{
+    dp_watch *w = user;
+    g_autoptr(dp_site) site = dp_watch_site(w);
+    dp_place place;
+    if (!dp_site_place(site, doc->origin, &place))
+        return;
+    drop_note(doc->path, doc);
+    g_autofree char *lone = lone_note(&place, doc);
+    drop_note(lone, doc);
+}
+
 static void on_twin(void *user, const dp_doc *doc, gint64 twin)
 {
     dp_watch *w = user;
@@ -533,5 +546,6 @@ dp_job_hooks dp_watch_hooks(dp_watch *watch)
                            .on_failed = on_failed,
                            .on_given_up = on_given_up,
                            .on_done = on_done,
+                           .on_changed = on_changed,
                            .on_twin = on_twin };
 }

@@ -13,12 +13,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { DEPTH_MAX = 32 };
@@ -46,34 +44,6 @@ gboolean dp_folder_place(const dp_folder *f, const char *relative, char **origin
 }
 
 /* ---- the folder itself ------------------------------------------------------------------- */
-
-static gboolean is_network(int fd)
-{
-    struct statfs fs;
-    if (fstatfs(fd, &fs) != 0)
-        return FALSE;
-    static const unsigned long kinds[] = {
-        NFS_SUPER_MAGIC,
-        SMB_SUPER_MAGIC,
-        0xff534d42 /* cifs */,
-        0xfe534d42 /* smb2 */,
-        AFS_SUPER_MAGIC,
-        CODA_SUPER_MAGIC,
-        V9FS_MAGIC,
-        0x65735546 /* fuse */,
-        0x00c36400 /* ceph */,
-        0x01161970 /* gfs2 */,
-        0x7461636f /* ocfs2 */,
-        0x0bd00bd0 /* lustre */,
-        0x47504653 /* gpfs */,
-        0x786f4256 /* vboxsf */,
-        0xbacbacbc /* vmhgfs */,
-    };
-    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
-        if ((unsigned long)fs.f_type == kinds[i])
-            return TRUE;
-    return FALSE;
-}
 
 static void close_folder(dp_folder *f)
 {
@@ -117,7 +87,7 @@ static gboolean open_folder(dp_folder *f)
     }
     f->device = st.st_dev;
     f->inode = st.st_ino;
-    f->is_network = is_network(f->root_fd);
+    f->is_network = dp_fd_is_network(f->root_fd);
     g_autoptr(GError) error = NULL;
     /* With `keep` there are claims only when they are left from before it was set. */
     g_autofree char *work = g_build_filename(path, DP_CLAIMS_FOLDER, NULL);

@@ -639,6 +639,15 @@ class Failing(Case):
         with open(self.path("out", "failed", "bad.pdf"), "rb") as f:
             self.assertEqual(f.read(), b"junk")
 
+    def test_a_file_that_is_mended_where_it_failed(self):
+        """Other content under the same name in failed/: its note goes with the old one's."""
+        self.start(env={"DOCVL_BACKOFF": "1500,1500,1500,1500"})
+        self.drop("a.png", b"no picture")
+        self.until("failed", lambda: "a.png.error.json" in self.failures())
+        self.write("mended", png(5))
+        os.rename(self.path("mended"), self.path("out", "failed", "a.png"))
+        self.all_done({"a.png": png(5)})
+
     def test_an_encrypted_file_and_a_password_later(self):
         source = self.write("plain.pdf", PDF)
         subprocess.run(["qpdf", "--encrypt", "secret", "owner", "256", "--", source,
