@@ -18,7 +18,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { FREE_NAMES_MAX = 100000, COPY_BYTES = 1 << 16 };
+enum { SHORT_MAX = 220, ENDING_MAX = 10, FREE_NAMES_MAX = 100000, COPY_BYTES = 1 << 16 };
 
 /* Endings, and whole names; no globs, since ten thousand names at rest are compared with
  * each of them at every scan. */
@@ -122,9 +122,27 @@ gboolean dp_fd_is_network(int fd)
     return FALSE;
 }
 
+char *dp_name_short(const char *relative)
+{
+    const char *slash = strrchr(relative, '/');
+    const char *base = slash != NULL ? slash + 1 : relative;
+    gsize length = strlen(base);
+    if (length <= SHORT_MAX)
+        return g_strdup(relative);
+    const char *dot = strrchr(base, '.');
+    const char *ending = dot != NULL && strlen(dot) <= ENDING_MAX ? dot : base + length;
+    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, base, -1);
+    gsize keep = SHORT_MAX - strlen("~12345678") - strlen(ending);
+    while (keep > 0 && ((guchar)base[keep] & 0xc0) == 0x80) /* within a character */
+        keep--;
+    return g_strdup_printf("%.*s%.*s~%.8s%s", (int)(base - relative), relative, (int)keep,
+                           base, sum, ending);
+}
+
 char *dp_path_free_name(const char *folder, const char *relative, GError **error)
 {
-    g_autofree char *first = g_build_filename(folder, relative, NULL);
+    g_autofree char *name_short = dp_name_short(relative);
+    g_autofree char *first = g_build_filename(folder, name_short, NULL);
     g_autofree char *dir = g_path_get_dirname(first);
     if (!dp_make_folders(dir, 0755)) {
         (void)dp_fail_errno(error, "making the folder", dir);

@@ -25,7 +25,11 @@ gboolean dp_fd_is_network(int fd);
 /* mkdir -p.  FALSE with errno; unlike GLib's it tells an error that passes as what it is. */
 gboolean dp_make_folders(const char *path, int mode);
 
-/* A name below `folder` that nothing has yet: `relative`, or with ~2, ~3 … before the
+/* `relative` with its last name short enough for what we put behind it (".error.json", ~2):
+ * a long one is cut, and gets a number made of all of it.  Caller frees. */
+char *dp_name_short(const char *relative);
+
+/* A name below `folder` that nothing has yet: `relative` (short), or with ~2, ~3 … before the
  * ending of the name.  Its folder is made.  Caller frees. */
 char *dp_path_free_name(const char *folder, const char *relative, GError **error);
 

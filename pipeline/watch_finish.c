@@ -230,8 +230,8 @@ static void drop_note(const char *document, const dp_doc *doc)
  * unless another's note or file is under it.  Caller frees. */
 static char *lone_note(const dp_place *place, const dp_doc *doc)
 {
-    g_autofree char *first =
-        g_build_filename(place->folder->failed, place->relative, NULL);
+    g_autofree char *relative = dp_name_short(place->relative);
+    g_autofree char *first = g_build_filename(place->folder->failed, relative, NULL);
     for (guint n = 1; n <= LONE_NOTES_MAX; n++) {
         g_autofree char *name =
             n == 1 ? g_strdup(first) : g_strdup_printf("%s~%u", first, n);
@@ -288,7 +288,8 @@ gboolean dp_finish_failed(dp_watch *w, const dp_place *place, const dp_doc *doc)
 gboolean dp_finish_duplicate(dp_watch *w, const dp_place *place, const char *path,
                              const dp_doc *first)
 {
-    g_autofree char *name = g_strconcat(place->relative, ".duplicate.json", NULL);
+    g_autofree char *relative = dp_name_short(place->relative);
+    g_autofree char *name = g_strconcat(relative, ".duplicate.json", NULL);
     g_autofree char *plain = g_build_filename(place->folder->out, name, NULL);
     gboolean is_kept = place->folder->on_done == DP_DONE_KEEP;
     if (!is_kept || !is_there(plain)) { /* a kept file is met again at every start */
@@ -313,8 +314,8 @@ gboolean dp_finish_duplicate(dp_watch *w, const dp_place *place, const char *pat
 gboolean dp_finish_refused(dp_watch *w, const dp_place *place, const char *path,
                            const char *code, const char *reason)
 {
-    g_autofree char *beside =
-        g_build_filename(place->folder->failed, place->relative, NULL);
+    g_autofree char *relative = dp_name_short(place->relative);
+    g_autofree char *beside = g_build_filename(place->folder->failed, relative, NULL);
     g_autofree char *moved = NULL;
     if (is_ours(place, path)) {
         if (!move_to(w, place->folder->failed, place, path, 0, &moved))
@@ -332,8 +333,8 @@ gboolean dp_finish_refused(dp_watch *w, const dp_place *place, const char *path,
 
 void dp_finish_accepted(const dp_place *place)
 {
-    g_autofree char *beside =
-        g_build_filename(place->folder->failed, place->relative, NULL);
+    g_autofree char *relative = dp_name_short(place->relative);
+    g_autofree char *beside = g_build_filename(place->folder->failed, relative, NULL);
     g_autofree char *file = error_path(beside);
     if (is_there(file) && !is_there(beside))
         (void)g_unlink(file); /* it spoke of a file that is no longer refused */

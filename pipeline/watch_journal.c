@@ -19,14 +19,6 @@ enum { ADD_ATTEMPTS_MAX = 5, TARGETS_MAX = 10000 };
 #define REFUSED_US                                                                       \
     (300 * G_USEC_PER_SEC) /* until one that cannot be refused is tried again */
 
-/* Errors that go away by themselves. */
-gboolean dp_errno_is_passing(int code)
-{
-    return code == EBUSY || code == ETXTBSY || code == ESTALE || code == EMFILE ||
-           code == ENFILE || code == ENOMEM || code == EAGAIN || code == EINTR ||
-           code == ENOSPC || code == EDQUOT;
-}
-
 void dp_taken_free(gpointer data)
 {
     taken *t = data;
@@ -78,11 +70,11 @@ static char *choose_target(dp_watch *w, const dp_place *place, const char *origi
     g_autoptr(GPtrArray) rows = dp_queue_list(w->queue, &filter, error);
     if (rows == NULL)
         return NULL;
+    g_autofree char *relative = dp_name_short(place->relative);
     for (guint n = 1; n <= TARGETS_MAX; n++) {
         g_autofree char *name =
-            n == 1 ? g_strdup_printf("%s/%s.json", place->folder->out, place->relative)
-                   : g_strdup_printf("%s/%s~%u.json", place->folder->out, place->relative,
-                                     n);
+            n == 1 ? g_strdup_printf("%s/%s.json", place->folder->out, relative)
+                   : g_strdup_printf("%s/%s~%u.json", place->folder->out, relative, n);
         struct stat st;
         int code = lstat(name, &st) == 0 ? 0 : errno;
         if (code != 0 && code != ENOENT && code != ENOTDIR) { /* as in lock_out() */

@@ -99,7 +99,5 @@ void dp_folder_push(dp_folder *folder, char *path, char *relative, gboolean is_r
 /* Put what was taken into the journal; *next_us as above. */
 void dp_folder_add_all(dp_folder *folder, gint64 *next_us);
 void dp_taken_free(gpointer taken);
-/* Errors of system calls that go away by themselves. */
-gboolean dp_errno_is_passing(int code);
 
 #endif

@@ -232,7 +232,7 @@ static void claim(dp_folder *f, seen *s, int dir_fd, const char *name,
         forget(f, s->relative); /* somebody else was faster */
         return;
     }
-    if (path == NULL && dp_errno_is_passing(code)) {
+    if (path == NULL && dp_errno_is_temporary(code)) {
         s->due_us = dp_now_us() + dp_stall_ms(1) * 1000;
         dp_message(f->watch->app, "warning", "%s; tried again", error->message);
         return;
@@ -279,7 +279,7 @@ static void try_to_take(dp_folder *f, seen *s)
             claim(f, s, dir_fd, name, &st);
         else if (code == ENOENT)
             g_hash_table_remove(f->waiting, s->relative);
-        else if (dp_errno_is_passing(code))
+        else if (dp_errno_is_temporary(code))
             s->due_us = dp_now_us() + BUSY_US;
         else
             dp_folder_refuse(f, s->relative, &st, "unreadable", why);

@@ -438,6 +438,22 @@ class Arriving(Case):
         os.rename(self.path("in", "a.part"), self.path("in", "a.png"))
         self.until("a done", lambda: "a.png" in self.results())
 
+    def test_long_names(self):
+        """As long as a name may be: there is no room for .json behind it."""
+        good, bad = "\u03b1" * 125 + ".png", "b" * 251 + ".png"
+        self.config()
+        self.start()
+        self.drop("c" * 220 + ".png", png(1))   # room for everything
+        for name, data in (good, png(2)), (bad, b"no picture"):
+            self.write("made", data)
+            os.rename(self.path("made"), self.path("in", name))
+        self.until("done", lambda: len(self.results()) == 2 and len(self.failures()) == 1 and
+                   len(files_below(self.path("out", "done"))) == 2)
+        self.assertIn(good, [load(full)["file"] for full in self.results().values()])
+        note, = self.failures().values()
+        self.assertEqual(note["file"], bad)
+        self.until("quarantined", lambda: [n["status"] for n in self.failures().values()] == ["quarantined"])
+
     def test_subfolders(self):
         self.write("other.yaml", SCHEMA.replace("Tiny", "Other"))
         self.config(extra="    subfolders: {x: {schema: ./other.yaml, priority: 9}, y: {}}\n")

@@ -123,6 +123,26 @@ static void test_free_names(void)
     }
 }
 
+/* Our own endings and numbers must find room behind it. */
+static void test_short_names(void)
+{
+    g_autofree char *plain = g_strnfill(251, 'a');
+    g_autofree char *longest = g_strconcat("sub.d/", plain, ".pdf", NULL);
+    g_autofree char *other = g_strconcat("sub.d/b", plain + 1, ".pdf", NULL);
+    g_autofree char *cut = dp_name_short(longest), *cut_other = dp_name_short(other);
+    g_assert_true(g_str_has_prefix(cut, "sub.d/aaaa"));
+    g_assert_true(g_str_has_suffix(cut, ".pdf"));
+    g_assert_cmpuint(strlen(cut), <=, strlen("sub.d/") + 220);
+    g_assert_cmpstr(cut + strlen(cut) - 12, !=, cut_other + strlen(cut_other) - 12);
+    g_autoptr(GString) greek = g_string_new("x");
+    while (greek->len + 2 <= 255)
+        g_string_append(greek, "\xce\xb1");
+    g_autofree char *cut_greek = dp_name_short(greek->str);
+    g_assert_true(g_utf8_validate(cut_greek, -1, NULL));
+    g_autofree char *kept = dp_name_short("sub/a.pdf");
+    g_assert_cmpstr(kept, ==, "sub/a.pdf");
+}
+
 static void move_between(const char *from_dir, const char *to_dir)
 {
     g_autofree char *a = put(from_dir, "a", "first");
@@ -186,6 +206,7 @@ int main(int argc, char **argv)
     g_test_add_func("/names/ignored", test_ignored);
     g_test_add_func("/names/within", test_within);
     g_test_add_func("/names/free", test_free_names);
+    g_test_add_func("/names/short", test_short_names);
     g_test_add_func("/names/move", test_move);
     g_test_add_func("/names/move-on-plain-file-systems", test_move_on_plain_file_systems);
     g_test_add_func("/names/move-over-file-systems", test_move_over_file_systems);
