@@ -7,9 +7,44 @@
 
 #include <string.h>
 
+/* The schema called most like `wrong`; NULL: none.  Caller frees. */
+static char *nearest_schema(const char *wrong, const char *const *dirs)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    json_t *list = dx_schema_list(dirs, NULL), *row;
+    gsize i;
+    json_array_foreach(list, i, row) {
+        const char *name = json_string_value(json_object_get(row, "name"));
+        if (name != NULL)
+            g_ptr_array_add(names, (gpointer)name);
+    }
+    g_ptr_array_add(names, NULL);
+    char *near = g_strdup(dp_nearest(wrong, (const char *const *)names->pdata));
+    json_decref(list);
+    return near;
+}
+
+/* Where the schema of the settings at `pointer` was written: there, in its profile, or in the
+ * defaults.  Caller frees. */
+static char *schema_pointer(const dp_config *config, const char *pointer,
+                            const dp_settings *settings)
+{
+    char *candidates[] = { g_strconcat(pointer, "/schema", NULL),
+                           g_strdup_printf("/profiles/%s/schema", settings->profile),
+                           g_strdup("/defaults/schema") };
+    char *found = NULL;
+    for (gsize i = 0; i < G_N_ELEMENTS(candidates); i++) {
+        dx_mark unused;
+        if (found == NULL && dx_marks_find(config->marks, candidates[i], &unused))
+            found = g_steal_pointer(&candidates[i]);
+        g_free(candidates[i]);
+    }
+    return found != NULL ? found : g_strdup(pointer);
+}
+
 /* Schemas that settings name are found and sound. */
 static gboolean check_schema(const dp_app *app, const dp_config *config,
-                             const char *where, const dp_settings *settings,
+                             const char *pointer, const dp_settings *settings,
                              dp_exit *code)
 {
     if (strcmp(settings->schema, "auto") == 0)
@@ -20,23 +55,39 @@ static gboolean check_schema(const dp_app *app, const dp_config *config,
         dx_schema_load(settings->schema, (const char *const *)dirs, &error);
     if (schema != NULL)
         return TRUE;
-    dp_message(app, "error", "%s: %s: schema %s: %s", config->file, where,
-               settings->schema, error->message);
+    g_autofree char *at = schema_pointer(config, pointer, settings);
+    g_autofree char *near =
+        g_error_matches(error, DX_ERROR, DX_NOTFOUND)
+            ? nearest_schema(settings->schema, (const char *const *)dirs)
+            : NULL;
+    dx_mark mark = dp_config_place(config, at);
+    dp_message(app, "error", "%s:%u:%u: %s: %s%s%s%s", config->file, mark.line,
+               mark.column, at, error->message, near != NULL ? " (did you mean \"" : "",
+               near != NULL ? near : "", near != NULL ? "\"?)" : "");
     if (dp_error_is_temporary(error))
         *code = DP_EXIT_TEMPORARY;
     return FALSE;
 }
 
+/* Is the schema of `settings` that of `above`, which has been looked at? */
+static gboolean is_same_schema(const dp_settings *settings, const dp_settings *above)
+{
+    return strcmp(settings->schema, above->schema) == 0;
+}
+
 static gboolean check_schemas(const dp_app *app, const dp_config *config, dp_exit *code)
 {
-    gboolean is_good = check_schema(app, config, "defaults", &config->defaults, code);
+    gboolean is_good = check_schema(app, config, "/defaults", &config->defaults, code);
     for (guint i = 0; i < config->folders->len; i++) {
         const dp_folder_config *f = g_ptr_array_index(config->folders, i);
-        is_good &= check_schema(app, config, f->path, &f->settings, code);
+        g_autofree char *at = g_strdup_printf("/folders/%u", i);
+        if (!is_same_schema(&f->settings, &config->defaults))
+            is_good &= check_schema(app, config, at, &f->settings, code);
         for (guint k = 0; k < f->subfolders->len; k++) {
             const dp_subfolder *sub = g_ptr_array_index(f->subfolders, k);
-            g_autofree char *where = g_build_filename(f->path, sub->name, NULL);
-            is_good &= check_schema(app, config, where, &sub->settings, code);
+            g_autofree char *below = g_strdup_printf("%s/subfolders/%s", at, sub->name);
+            if (!is_same_schema(&sub->settings, &f->settings))
+                is_good &= check_schema(app, config, below, &sub->settings, code);
         }
     }
     return is_good;

@@ -126,11 +126,13 @@ static dp_queue *open_journal(const dp_app *app, const dp_config *config, char *
     return queue;
 }
 
-/* Machines that are set up alike share folders, but not this file. */
+/* Machines that are set up alike share folders, but not the one of the journal (whose own file
+ * may be another one after it was restored). */
 static char *owner_of(const char *journal, const char *lane)
 {
     struct statx st = { 0 };
-    (void)statx(AT_FDCWD, journal, 0, STATX_INO | STATX_BTIME, &st); /* the names stay */
+    g_autofree char *dir = g_path_get_dirname(journal);
+    (void)statx(AT_FDCWD, dir, 0, STATX_INO | STATX_BTIME, &st); /* the names stay */
     return g_strdup_printf("%s\n%s\n%s\n%" PRIu64 " %" PRId64 ".%09" PRIu32 "\n", journal,
                            lane, g_get_host_name(), (uint64_t)st.stx_ino,
                            (int64_t)st.stx_btime.tv_sec, st.stx_btime.tv_nsec);

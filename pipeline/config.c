@@ -9,6 +9,7 @@
 #include "config.h"
 
 #include "app.h"
+#include "names.h"
 #include "route.h"
 
 #include <assert.h>
@@ -542,6 +543,48 @@ static void check_outputs(loader *l, guint index)
     }
 }
 
+/* Would a file of ours be taken for a document of this folder? */
+static gboolean would_be_taken(const dp_folder_config *f, const char *file)
+{
+    if (f->path == NULL || !is_within(file, f->path) || strcmp(file, f->path) == 0)
+        return FALSE;
+    const char *below = file + strlen(f->path);
+    g_auto(GStrv) parts = g_strsplit(below + strspn(below, "/"), "/", -1);
+    guint depth = g_strv_length(parts);
+    for (guint i = 0; i < depth; i++)
+        if (dp_name_is_ignored(parts[i], (const char *const *)f->ignore))
+            return FALSE;
+    gboolean is_entered = depth == 1 || f->is_recursive;
+    for (guint i = 0; depth == 2 && !is_entered && i < f->subfolders->len; i++) {
+        const dp_subfolder *sub = g_ptr_array_index(f->subfolders, i);
+        is_entered = strcmp(sub->name, parts[0]) == 0;
+    }
+    return is_entered;
+}
+
+/* What docvl writes and reads for itself must not be taken for a document. */
+static void check_own_files(loader *l)
+{
+    const dp_config *c = l->config;
+    g_autofree char *self = g_canonicalize_filename(c->file, NULL);
+    const struct {
+        const char *at, *path;
+    } own[] = { { "/journal", c->journal },
+                { "/metrics_file", c->metrics_file },
+                { "/status_file", c->status_file },
+                { "/passwords_file", c->passwords_file },
+                { "/folders", self } };
+    for (gsize i = 0; i < G_N_ELEMENTS(own); i++)
+        for (guint k = 0; own[i].path != NULL && k < c->folders->len; k++) {
+            const dp_folder_config *f = g_ptr_array_index(c->folders, k);
+            if (would_be_taken(f, own[i].path))
+                add_problemf(l, own[i].at,
+                             "%s lies inside the watched folder %s: it would be taken as "
+                             "input",
+                             own[i].path, f->path);
+        }
+}
+
 static void check_folders(loader *l)
 {
     GPtrArray *folders = l->config->folders;
@@ -559,6 +602,7 @@ static void check_folders(loader *l)
         }
         check_outputs(l, i);
     }
+    check_own_files(l);
 }
 
 static void check_batch(loader *l)

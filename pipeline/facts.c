@@ -184,7 +184,10 @@ static void check_number(checker *c, const dp_facts *f, const json_t *node,
     gboolean is_right =
         f->kind == DP_KIND_INT ? json_is_integer(node) : json_is_number(node);
     if (!is_right) {
-        complain(c, at, FALSE, "\"%s\" where a %s is expected", shown(node),
+        g_autofree char *number =
+            json_is_real(node) ? g_strdup_printf("%g", json_real_value(node)) : NULL;
+        complain(c, at, FALSE, "\"%s\" where a %s is expected",
+                 number != NULL ? number : shown(node),
                  f->kind == DP_KIND_INT ? "whole number" : "number");
         return;
     }

@@ -68,6 +68,17 @@ static void lose_folder(dp_folder *f, const char *why)
     close_folder(f);
 }
 
+static void tell_no_notices(const dp_folder *f, int code)
+{
+    const char *why = code == ENOSPC ? "fs.inotify.max_user_watches is reached"
+                      : code == EMFILE
+                          ? "fs.inotify.max_user_instances or the limit of open files "
+                            "is reached"
+                          : g_strerror(code);
+    dp_message(f->watch->app, "warning", "%s: no notices (%s), looking every %.1f s",
+               f->config->path, why, (double)f->config->poll_us / G_USEC_PER_SEC);
+}
+
 static gboolean open_folder(dp_folder *f)
 {
     const char *path = f->config->path;
@@ -100,9 +111,7 @@ static gboolean open_folder(dp_folder *f)
     }
     f->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (f->notify_fd < 0)
-        dp_message(f->watch->app, "warning",
-                   "%s: no notices (%s), looking every %" G_GINT64_FORMAT " s", path,
-                   g_strerror(errno), f->config->poll_us / G_USEC_PER_SEC);
+        tell_no_notices(f, errno);
     if (f->is_lost_told)
         dp_message(f->watch->app, "info", "%s: is back", path);
     f->is_lost_told = FALSE;
@@ -148,9 +157,7 @@ static void add_notice(dp_folder *f, int dir_fd, const char *relative)
         g_hash_table_replace(f->notices, GINT_TO_POINTER(number), g_strdup(relative));
         return;
     }
-    dp_message(f->watch->app, "warning",
-               "%s: no notices (%s), looking every %" G_GINT64_FORMAT " s",
-               f->config->path, g_strerror(errno), f->config->poll_us / G_USEC_PER_SEC);
+    tell_no_notices(f, errno);
     close(f->notify_fd);
     f->notify_fd = -1;
 }

@@ -51,7 +51,7 @@ FOLDER = "folders:\n  - path: in\n    out: out\n"
 WRONG = [
     ("folder: 1\n", ['1:1: /folder: unknown key "folder" (did you mean "folders"?)']),
     ("workers: 65\n", ["1:10: /workers: 65 is outside 0 to 64"]),
-    ("workers: 1.5\n", ['1:10: /workers: "a number" where a whole number is expected']),
+    ("workers: 1.5\n", ['1:10: /workers: "1.5" where a whole number is expected']),
     ("threads: -1\nworkers: x\n", ["1:10: /threads: -1 is outside 0 to 1024",
                                    '2:10: /workers: "x" where a whole number is expected']),
     ("memory: 255MiB\n", ["1:9: /memory: 267386880 bytes is outside 268435456 to 17592186044416"]),
@@ -105,6 +105,18 @@ WRONG = [
       '10:69: /routes/otherwise/do/0/mail/subject: no schema has the field "merchant.name"']),
 ]
 
+# The written schema does not know which schemas there are.
+NO_SCHEMA = [
+    ("folders:\n  - {path: in, out: out, schema: invoic}\n",
+     ['2:34: /folders/0/schema: no schema is called invoic (did you mean "invoice"?)']),
+    ("folders:\n  - {path: in, out: out, profile: p}\nprofiles:\n  p: {schema: recipt}\n",
+     ['4:15: /profiles/p/schema: no schema is called recipt (did you mean "receipt"?)']),
+    ("defaults: {schema: nothing-like-it}\n" + FOLDER,
+     ["1:20: /defaults/schema: no schema is called nothing-like-it"]),
+    ("folders:\n  - path: in\n    out: out\n    subfolders:\n      a: {schema: receit}\n",
+     ['5:19: /folders/0/subfolders/a/schema: no schema is called receit (did you mean "receipt"?)']),
+]
+
 
 class Mistakes(unittest.TestCase):
     def test_every_mistake_has_its_place(self):
@@ -139,10 +151,31 @@ class Mistakes(unittest.TestCase):
                 self.assertIn(pointer, " ".join(lines))
         self.assertEqual(check("folders:\n - {path: /a, out: /ab}\n")[0], 0)
 
-    def test_a_schema_that_is_not_there(self):
-        code, lines = check(FOLDER + "    schema: invoize\n")
+    def test_files_of_ours_in_a_watched_folder(self):
+        """They would be taken for documents, the journal among them."""
+        for key in "journal", "status_file", "metrics_file", "passwords_file":
+            for place, extra, is_taken in (("in/x", "", True), ("in/.x", "", False),
+                                           ("in/s/x", "", False), ("inn/x", "", False),
+                                           ("in/s/x", ", recursive: yes", True),
+                                           ("in/s/x", ", subfolders: {s: {}}", True),
+                                           ("in/x.tmp", "", False),
+                                           ("in/x", ", ignore: [x]", False)):
+                with self.subTest(key=key, place=place, extra=extra):
+                    code, lines = check(f"{key}: {place}\nfolders:\n  - {{path: in, out: out{extra}}}\n")
+                    self.assertEqual(code, 9 if is_taken else 0, lines)
+                    if is_taken:
+                        self.assertIn(f"/{key}: ", lines[0])
+                        self.assertIn("lies inside the watched folder", lines[0])
+        code, lines = check("folders:\n  - {path: ., out: ../out}\n")
         self.assertEqual(code, 9)
-        self.assertIn("invoize", lines[0])
+        self.assertIn("c.yaml lies inside the watched folder", lines[0])
+
+    def test_a_schema_that_is_not_there(self):
+        for text, expect in NO_SCHEMA:
+            with self.subTest(text=text):
+                code, lines = check(text)
+                self.assertEqual(code, 9)
+                self.assertEqual([line.strip() for line in lines], expect)
 
     def test_fields_of_any_schema_that_may_be_used(self):
         """One that is chosen by the document's look may have the fields of each."""
