@@ -39,6 +39,7 @@ typedef struct dp_scan_hooks {
     gboolean (*found)(void *user, const char *path, const char *relative);
     /* `error` with DP_SKIP_ERROR only. */
     void (*skipped)(void *user, const char *path, dp_scan_skip why, const GError *error);
+    gboolean (*is_over)(void *user); /* TRUE stops the scan; asked behind an error */
 } dp_scan_hooks;
 
 /* Walk over files, folders and lists ("-"), in the order of names. */

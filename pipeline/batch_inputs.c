@@ -28,16 +28,23 @@ static gboolean make_folder_of(dp_batch *b, const char *target, GError **error)
     return dp_fail_errno(error, "creating", dir);
 }
 
-/* Nothing was journaled: the file itself is the trouble. */
-static void fail_input(dp_batch *b, const char *path, const char *target,
-                       const GError *error)
+/* No worker hears of it, but it counts. */
+static void note_failed(dp_batch *b)
 {
-    dp_row *row = dp_tale_add(b->tale, path, target);
+    if (b->runner != NULL && dp_runner_note_failed(b->runner))
+        b->is_stopped_early = TRUE;
+}
+
+/* The file itself is the trouble, or a name. */
+static void fail_row(dp_batch *b, dp_row *row, const GError *error)
+{
     gboolean is_temporary = dp_error_is_temporary(error);
     b->is_temporary |= is_temporary;
     dp_row_fail(row, is_temporary ? DP_FATE_LEFT : DP_FATE_FAILED, dp_error_name(error),
                 error->message);
     dp_message(b->app, "error", "%s", error->message);
+    if (!is_temporary)
+        note_failed(b);
 }
 
 static gboolean list_row(dp_batch *b, dp_row *row)
@@ -258,6 +265,7 @@ static void clash(dp_batch *b, const char *path, const char *target, const dp_ro
                                             path, target, other->path);
     dp_row_fail(row, DP_FATE_FAILED, "clash", text);
     dp_message(b->app, "error", "%s", text);
+    note_failed(b);
 }
 
 /* By force once in a run, whatever the number of its names. */
@@ -270,9 +278,9 @@ static gboolean is_forced(dp_batch *b, const char *sha256)
     return b->is_forced && (doc == NULL || !is_listed(b, doc->id));
 }
 
-/* TRUE: stop here. */
-static gboolean is_scan_over(dp_batch *b)
+gboolean dp_batch_is_over(void *user)
 {
+    dp_batch *b = user;
     if (g_cancellable_is_cancelled(b->app->cancellable) ||
         (b->runner != NULL && dp_runner_wait(b->runner, 0, NULL)))
         b->is_stopped_early = TRUE;
@@ -297,7 +305,7 @@ static void tell_dry(dp_batch *b, const char *path, const char *sha256)
 gboolean dp_batch_found(void *user, const char *path, const char *relative)
 {
     dp_batch *b = user;
-    if (is_scan_over(b))
+    if (dp_batch_is_over(b))
         return FALSE;
     g_autofree char *target = target_of(b, path, relative);
     const dp_row *other = g_hash_table_lookup(b->targets, target);
@@ -310,7 +318,7 @@ gboolean dp_batch_found(void *user, const char *path, const char *relative)
     dp_stamp stamp;
     g_autoptr(GError) error = NULL;
     if (!hash_input(b, path, sha256, &stamp, &error)) {
-        fail_input(b, path, target, error);
+        fail_row(b, dp_tale_add(b->tale, path, target), error);
         return TRUE;
     }
     if (b->is_dry) {
@@ -330,13 +338,8 @@ gboolean dp_batch_found(void *user, const char *path, const char *relative)
     dp_added added;
     if (!make_folder_of(b, target, &error) ||
         !dp_queue_add(b->queue, &arrival, &added, &error) ||
-        !settle_row(b, row, &added, &error)) {
-        gboolean is_temporary = dp_error_is_temporary(error);
-        b->is_temporary |= is_temporary;
-        dp_row_fail(row, is_temporary ? DP_FATE_LEFT : DP_FATE_FAILED,
-                    dp_error_name(error), error->message);
-        dp_message(b->app, "error", "%s", error->message);
-    }
+        !settle_row(b, row, &added, &error))
+        fail_row(b, row, error);
     return TRUE;
 }
 
@@ -345,7 +348,7 @@ void dp_batch_skipped(void *user, const char *path, dp_scan_skip why, const GErr
     dp_batch *b = user;
     b->tale->skipped[why]++;
     if (why == DP_SKIP_ERROR)
-        fail_input(b, path, NULL, error);
+        fail_row(b, dp_tale_add(b->tale, path, NULL), error);
     else if (why == DP_SKIP_NAME && b->tale->skipped_names->len < DP_TALE_NAMES_MAX)
         g_ptr_array_add(b->tale->skipped_names, g_strdup(path));
 }

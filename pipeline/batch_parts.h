@@ -52,6 +52,7 @@ gboolean dp_batch_parse(dp_batch *b, int *argc, char ***argv, GError **error);
 gboolean dp_batch_found(void *user, const char *path, const char *relative);
 void dp_batch_skipped(void *user, const char *path, dp_scan_skip why,
                       const GError *error);
+gboolean dp_batch_is_over(void *user);
 /* Documents whose routing was broken off go to the runner. */
 void dp_batch_push_published(dp_batch *b);
 /* When the scan is over: what earlier runs have begun and not ended. */

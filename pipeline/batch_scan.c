@@ -52,11 +52,17 @@ static gboolean fits(const char *const *globs, const char *relative)
     return FALSE;
 }
 
+static void skip_error(scan *s, const char *path, const GError *error)
+{
+    s->hooks->skipped(s->hooks->user, path, DP_SKIP_ERROR, error);
+    s->is_stopped |= s->hooks->is_over(s->hooks->user);
+}
+
 static void skip_errno(scan *s, const char *path)
 {
     g_autoptr(GError) error = NULL;
     (void)dp_fail_errno(&error, "looking at", path);
-    s->hooks->skipped(s->hooks->user, path, DP_SKIP_ERROR, error);
+    skip_error(s, path, error);
 }
 
 /* By the place below the argument, not by content: no shard reads another's files. */
@@ -194,7 +200,7 @@ static void take_argument(scan *s, const char *argument)
     } else if (!S_ISREG(st.st_mode)) {
         g_autoptr(GError) error =
             g_error_new(DP_IO_ERROR, EINVAL, "%s: not a regular file", argument);
-        s->hooks->skipped(s->hooks->user, argument, DP_SKIP_ERROR, error);
+        skip_error(s, argument, error);
     } else {
         g_autofree char *base = g_path_get_basename(argument);
         take_file(s, real, base, &st);

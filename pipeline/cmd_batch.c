@@ -173,7 +173,7 @@ static char **arguments_of(dp_batch *b, int argc, char **argv, char **stdin_only
 static dp_runner_end work(dp_batch *b, char **arguments)
 {
     dp_batch_push_published(b);
-    dp_scan_hooks hooks = { b, dp_batch_found, dp_batch_skipped };
+    dp_scan_hooks hooks = { b, dp_batch_found, dp_batch_skipped, dp_batch_is_over };
     dp_scan(&b->scan, arguments, &hooks);
     dp_batch_push_begun(b);
     dp_runner_close(b->runner);
@@ -410,7 +410,7 @@ static int run(dp_batch *b, char **arguments)
     }
     if (!b->is_dry)
         return (int)finish(b, work(b, arguments));
-    dp_scan_hooks hooks = { b, dp_batch_found, dp_batch_skipped };
+    dp_scan_hooks hooks = { b, dp_batch_found, dp_batch_skipped, dp_batch_is_over };
     dp_scan(&b->scan, arguments, &hooks);
     dp_tale_close(b->tale);
     return b->tale->fates[DP_FATE_FAILED] > 0 ? DP_EXIT_UNREADABLE : DP_EXIT_OK;

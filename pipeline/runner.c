@@ -46,8 +46,9 @@ struct dp_runner {
     dp_runner_end end;
     guint wakes; /* counts dp_runner_wake(), so that none is missed */
     guint seats_free;
-    guint running; /* threads */
-    guint stalls;  /* temporary errors since the last success */
+    guint running;          /* threads */
+    guint stalls;           /* temporary errors since the last success */
+    guint64 failed_outside; /* dp_runner_note_failed() */
     gint64 paused_until_us;
     dp_runner_counts counts;
     GPtrArray *threads;
@@ -88,6 +89,24 @@ void dp_runner_drain(dp_runner *r)
     g_mutex_lock(&r->lock);
     stop_locked(r, DP_RUNNER_STOPPED, FALSE);
     g_mutex_unlock(&r->lock);
+}
+
+static gboolean stop_at_failures(dp_runner *r)
+{
+    gboolean is_over = r->opts.failures_max > 0 &&
+                       r->counts.failed + r->failed_outside >= r->opts.failures_max;
+    if (is_over)
+        stop_locked(r, DP_RUNNER_FAILURES, TRUE);
+    return is_over;
+}
+
+gboolean dp_runner_note_failed(dp_runner *r)
+{
+    g_mutex_lock(&r->lock);
+    r->failed_outside++;
+    gboolean is_over = stop_at_failures(r);
+    g_mutex_unlock(&r->lock);
+    return is_over;
 }
 
 void dp_runner_close(dp_runner *r)
@@ -320,8 +339,7 @@ static void account(dp_runner *r, gint64 id, const dp_job_report *report)
     c->lost += report->end == DP_JOB_LOST;
     c->twins += report->end == DP_JOB_TWIN;
     c->waits += report->end == DP_JOB_WAITS;
-    if (r->opts.failures_max > 0 && c->failed >= r->opts.failures_max)
-        stop_locked(r, DP_RUNNER_FAILURES, TRUE);
+    (void)stop_at_failures(r); /* the run ends by itself */
 }
 
 /* PUSHED: what was given back is tried again in this run. Lock held; takes the task. */

@@ -69,6 +69,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_runner, dp_runner_free)
 gboolean dp_runner_start(dp_runner *runner, GError **error);
 /* PUSHED: work on this document too.  Any thread. */
 void dp_runner_push(dp_runner *runner, gint64 id);
+/* PUSHED: an input that failed before it could be pushed; counts for failures_max alone.
+ * TRUE: that was the last one. */
+gboolean dp_runner_note_failed(dp_runner *runner);
 /* PUSHED: nothing more will come. */
 void dp_runner_close(dp_runner *runner);
 /* FOREVER: something was added or is due earlier.  Any thread, also a hook; cheap. */

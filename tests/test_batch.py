@@ -642,6 +642,16 @@ class Trouble(Case):
             self.assertLess(self.report()["counts"]["failed"], 10)
             self.assertEqual(self.report()["ended"], "failures")
 
+    def test_inputs_that_are_not_there_count_as_failures(self):
+        self.draw("a.png", 1)
+        for args, failed in ((["--fail-fast"], 1), (["--max-failures", "3"], 3)):
+            names = "".join(f"no-{i}\n" for i in range(9)) + f"{self.inputs}\n"
+            self.batch("-", *args, "--report", self.tmp / "report.json", code=3,
+                       input=names.encode())
+            counts = self.report()["counts"]
+            self.assertEqual((counts["failed"], counts["ok"]), (failed, 0))
+            self.assertEqual(self.report()["ended"], "failures")
+
     def test_max_time(self):
         for i in range(200):
             self.draw(f"{i:03}.png", i)
