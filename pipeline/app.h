@@ -112,8 +112,9 @@ const char *dp_error_name(const GError *error);
 /* The exit code of a run over several documents. */
 typedef struct dp_tally {
     guint ok, review, failed;
-    dp_exit only; /* exit code of the last failure */
+    dp_exit only; /* exit code of all failures; of different ones DP_EXIT_SOME_FAILED */
 } dp_tally;
+void dp_tally_fail(dp_tally *tally, dp_exit code);
 dp_exit dp_tally_exit(const dp_tally *tally, const dp_app *app);
 
 /* Write `bytes` to `path` so that a reader never sees half of it and a crash loses

@@ -420,13 +420,22 @@ static void push_given_up(dp_batch *b, dp_row *row, const dp_doc *doc)
         push(b, row);
 }
 
-/* Documents whose routing was broken off: an action may have moved their file already, so
- * no look into folders finds them again. */
+/* Is it to be worked on, and no look into folders finds it?  Its routing was broken off, or it
+ * was released, when an action had moved its file already. */
+static gboolean is_out_of_sight(const dp_batch *b, const dp_doc *doc)
+{
+    gboolean is_moved = strcmp(doc->path, doc->origin) != 0;
+    return doc->is_giving_up ||
+           (b->routes != NULL && (doc->state == DP_STATE_PUBLISHED ||
+                                  (is_moved && (doc->state == DP_STATE_SETTLED ||
+                                                doc->state == DP_STATE_FAILED))));
+}
+
 void dp_batch_push_published(dp_batch *b)
 {
-    dp_filter filter = { .lane = b->lane, .states = 1u << DP_STATE_QUARANTINED };
-    if (b->routes != NULL)
-        filter.states |= 1u << DP_STATE_PUBLISHED;
+    dp_filter filter = { .lane = b->lane,
+                         .states = 1u << DP_STATE_QUARANTINED | 1u << DP_STATE_PUBLISHED |
+                                   1u << DP_STATE_SETTLED | 1u << DP_STATE_FAILED };
     for (guint count = 1; count > 0;) {
         g_autoptr(GError) error = NULL;
         g_autoptr(GPtrArray) docs = dp_queue_list(b->queue, &filter, &error);
@@ -434,9 +443,11 @@ void dp_batch_push_published(dp_batch *b)
         for (guint i = 0; i < count; i++) {
             const dp_doc *doc = g_ptr_array_index(docs, i);
             filter.after_id = doc->id;
-            if (doc->state == DP_STATE_QUARANTINED && !doc->is_giving_up)
+            if (!is_out_of_sight(b, doc))
                 continue;
-            dp_row *row = dp_tale_add(b->tale, doc->origin, doc->target);
+            gboolean is_begun = doc->is_giving_up || doc->state == DP_STATE_PUBLISHED;
+            dp_row *row =
+                dp_tale_add(b->tale, is_begun ? doc->origin : doc->path, doc->target);
             row->id = doc->id;
             if (row->target != NULL)
                 g_hash_table_insert(b->targets, row->target, row);

@@ -254,12 +254,11 @@ static dp_exit exit_of(dp_batch *b, dp_runner_end end, gboolean is_written)
     if (end == DP_RUNNER_FAILURES)
         return DP_EXIT_SOME_FAILED;
     dp_tally tally = { .ok = (guint)(n[DP_FATE_OK] + n[DP_FATE_DONE] + n[DP_FATE_TWIN]),
-                       .review = (guint)n[DP_FATE_REVIEW],
-                       .failed = (guint)failed };
+                       .review = (guint)n[DP_FATE_REVIEW] };
     for (guint i = 0; i < b->tale->rows->len; i++) {
         const dp_row *row = g_ptr_array_index(b->tale->rows, i);
         if (row->fate == DP_FATE_FAILED || row->fate == DP_FATE_WAITS)
-            tally.only = exit_of_code(row->code);
+            dp_tally_fail(&tally, exit_of_code(row->code));
     }
     return dp_tally_exit(&tally, b->app);
 }

@@ -107,8 +107,7 @@ static gboolean open_engine(run *r, dp_exit *why)
 
 static void note_failure(run *r, dp_tally *tally, const char *path, const GError *error)
 {
-    tally->failed++;
-    tally->only = dp_exit_of(error);
+    dp_tally_fail(tally, dp_exit_of(error));
     const char *at = strstr(error->message, path) == NULL ? path : NULL;
     dp_message(r->app, "error", "%s%s%s", at != NULL ? at : "", at != NULL ? ": " : "",
                error->message);
@@ -188,14 +187,12 @@ static void extract_all(run *r, const dp_recipe *recipe, char **files, dp_tally 
             if (r->out_dir != NULL)
                 dp_message(r->app, "info", "%s: needs review", path);
         } else {
-            tally->failed++;
-            tally->only = DP_EXIT_SOME_FAILED;
+            dp_tally_fail(tally, DP_EXIT_SOME_FAILED);
         }
         g_autoptr(GError) write_error = NULL;
         if (result != NULL && !emit(r, path, result, &write_error)) {
             dp_message(r->app, "error", "%s", write_error->message);
-            tally->failed++;
-            tally->only = DP_EXIT_TEMPORARY;
+            dp_tally_fail(tally, DP_EXIT_TEMPORARY);
         }
         json_decref(result);
     }

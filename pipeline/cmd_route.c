@@ -401,8 +401,7 @@ static gboolean route_claimed(route_run *r, const char *file, dp_doc *doc,
             return FALSE;
         r->is_temporary = TRUE;
     } else {
-        r->tally.failed++;
-        r->tally.only = DP_EXIT_SOME_FAILED;
+        dp_tally_fail(&r->tally, DP_EXIT_SOME_FAILED);
     }
     g_autoptr(dp_doc) after = dp_queue_get(r->queue, doc->id, NULL);
     if (routing != DP_ROUTING_DONE && after != NULL)
@@ -440,8 +439,7 @@ static gboolean route_subject(route_run *r, const char *file, const subject *s,
         g_autoptr(dp_doc) row = dp_queue_get(r->queue, added.id, NULL);
         dp_message(r->app, "error", "%s: given up before: %s (--force begins anew)", file,
                    row != NULL ? row->reason : "");
-        r->tally.failed++;
-        r->tally.only = DP_EXIT_SOME_FAILED;
+        dp_tally_fail(&r->tally, DP_EXIT_SOME_FAILED);
     } else {
         dp_message(r->app, "error", "%s: another process is at it", file);
         r->is_temporary = TRUE;
@@ -466,9 +464,8 @@ static void take_file(route_run *r, const char *file)
     }
     if (g_cancellable_is_cancelled(r->app->cancellable))
         return;
-    r->tally.failed++;
-    r->tally.only = dp_exit_of(error);
-    r->is_temporary |= r->tally.only == DP_EXIT_TEMPORARY;
+    dp_tally_fail(&r->tally, dp_exit_of(error));
+    r->is_temporary |= dp_exit_of(error) == DP_EXIT_TEMPORARY;
     dp_message(r->app, "error", "%s%s%s",
                strstr(error->message, file) != NULL ? "" : file,
                strstr(error->message, file) != NULL ? "" : ": ", error->message);

@@ -109,6 +109,13 @@ const char *dp_error_name(const GError *error)
     return "internal";
 }
 
+void dp_tally_fail(dp_tally *tally, dp_exit code)
+{
+    gboolean is_same = tally->failed == 0 || tally->only == code;
+    tally->failed++;
+    tally->only = is_same ? code : DP_EXIT_SOME_FAILED;
+}
+
 dp_exit dp_tally_exit(const dp_tally *tally, const dp_app *app)
 {
     if (tally->failed > 0)

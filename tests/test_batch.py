@@ -631,6 +631,15 @@ class Trouble(Case):
                                                                 (8192, 8192)))
         self.assertIn("journal", done.err)
 
+    def test_failures_of_several_kinds(self):
+        """Status 2 says of all of them that they cannot be read, whichever was the last."""
+        gone = self.tmp / "gone.pdf"
+        (self.tmp / "x").mkdir()
+        other = self.tmp / "x" / "b.pdf"
+        other.write_bytes(self.bad("b.pdf").read_bytes())
+        self.batch(self.inputs, gone, code=2)
+        self.batch(self.inputs, other, gone, code=3)  # its result would be the first one's
+
     def test_stops_at_failures(self):
         for i in range(30):
             self.bad(f"{i:02}.pdf")
@@ -829,11 +838,13 @@ class Unattended(Case):
         shown = json.loads(self.docvl("quarantine", "show", lost / "bad.pdf", "--journal",
                                       self.tmp / "journal.db", code=0).out)
         self.assertEqual(shown["state"], "quarantined")
-        # Released and given up again: the same action recognises what it has left.
+        # Released it is found where the action put it, though that is no input; given up
+        # again, the same action recognises what it has left.
         self.docvl("quarantine", "release", "--all", "--journal", self.tmp / "journal.db", code=0)
         for _ in range(5):
-            self.docvl("batch", "--config", config, lost / "bad.pdf", env=env)
+            self.docvl("batch", "--config", config, env=env, code=3)
             time.sleep(0.01)
+        self.docvl("batch", "--config", config, env=env, code=0)
         lines = (self.tmp / "archive" / "lost.jsonl").read_text().splitlines()
         self.assertEqual(len(lines), 1)
         self.assertEqual(sorted(p.name for p in lost.iterdir()), ["bad.pdf", "bad.pdf.json"])
