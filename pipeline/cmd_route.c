@@ -40,6 +40,8 @@ typedef struct subject {
     json_t *result;
     char sha256[65], recipe[65];
     dp_stamp stamp;
+    gboolean is_known; /* this document is done; it was not extracted again */
+    dp_exit failure;   /* why it could not be extracted, or DP_EXIT_OK */
 } subject;
 
 static void subject_clear(subject *s)
@@ -188,6 +190,27 @@ static char *moved_document(route_run *r, const char *origin)
                                          : NULL;
 }
 
+/* A document that cannot be read is another matter than the one that could be: with its
+ * password it is routed anew. */
+static void note_unreadable(route_run *r, subject *s, const char *name, const GError *why)
+{
+    dp_message(r->app, "error", "%s", why->message);
+    s->failure = dp_exit_of(why);
+    g_autofree char *text = g_strconcat("failed ", s->recipe, NULL);
+    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
+    g_strlcpy(s->recipe, sum, sizeof s->recipe);
+    s->result = dp_failed_result(name, why); /* there may be a rule for it */
+}
+
+static gboolean is_done_before(const route_run *r, const subject *s)
+{
+    if (r->queue == NULL || r->is_forced)
+        return FALSE;
+    g_autoptr(dp_doc) doc =
+        dp_queue_find(r->queue, ROUTE_LANE, s->sha256, s->recipe, NULL);
+    return doc != NULL && doc->state == DP_STATE_ROUTED;
+}
+
 static gboolean read_document(route_run *r, const char *path, subject *s, GError **error)
 {
     s->origin = g_strdup(path);
@@ -200,6 +223,9 @@ static gboolean read_document(route_run *r, const char *path, subject *s, GError
     if (!open_engine(r, error))
         return FALSE;
     g_strlcpy(s->recipe, dp_recipe_sha256(r->recipe), sizeof s->recipe);
+    s->is_known = is_done_before(r, s);
+    if (s->is_known)
+        return TRUE;
     g_autofree char *name = g_path_get_basename(path);
     dp_extraction how = { .name = name,
                           .sha256 = s->sha256,
@@ -207,12 +233,14 @@ static gboolean read_document(route_run *r, const char *path, subject *s, GError
     s->result = dp_extract_document(r->engine, r->model, r->recipe, s->path, &how, &why);
     if (s->result != NULL)
         return TRUE;
-    if (dp_error_is_temporary(why) || g_cancellable_is_cancelled(r->app->cancellable)) {
+    dp_exit code = dp_exit_of(why);
+    gboolean is_its_own = code == DP_EXIT_UNREADABLE || code == DP_EXIT_ENCRYPTED ||
+                          code == DP_EXIT_SOME_FAILED;
+    if (!is_its_own || g_cancellable_is_cancelled(r->app->cancellable)) {
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
     }
-    dp_message(r->app, "error", "%s", why->message);
-    s->result = dp_failed_result(name, why); /* there may be a rule for it */
+    note_unreadable(r, s, name, why);
     return TRUE;
 }
 
@@ -380,6 +408,15 @@ static gboolean publish(route_run *r, dp_doc *doc, const json_t *result, GError 
     return dp_queue_publish(r->queue, doc->id, &publication, error);
 }
 
+/* Routed as the rules want it; but a document that cannot be read stays a failure. */
+static void count(route_run *r, const subject *s)
+{
+    if (s->failure != DP_EXIT_OK)
+        dp_tally_fail(&r->tally, s->failure);
+    else
+        r->tally.ok++;
+}
+
 static gboolean route_claimed(route_run *r, const char *file, dp_doc *doc,
                               const subject *s, GError **error)
 {
@@ -395,7 +432,7 @@ static gboolean route_claimed(route_run *r, const char *file, dp_doc *doc,
     if (routing == DP_ROUTING_DONE) {
         if (!dp_queue_routed(r->queue, doc->id, DP_LASTING_SYNCED, error))
             return FALSE;
-        r->tally.ok++;
+        count(r, s);
     } else if (routing == DP_ROUTING_LATER) {
         if (!dp_queue_unclaim(r->queue, doc->id, error))
             return FALSE;
@@ -414,16 +451,30 @@ static gboolean route_claimed(route_run *r, const char *file, dp_doc *doc,
     return TRUE;
 }
 
+static gboolean has_rule(const route_run *r, const subject *s)
+{
+    dp_doc_facts f;
+    subject_facts(s, &f);
+    const dp_rule *rule = dp_routes_match(r->routes, &f.facts, NULL);
+    dp_doc_facts_clear(&f);
+    return rule != NULL;
+}
+
 static gboolean route_subject(route_run *r, const char *file, const subject *s,
                               GError **error)
 {
     dp_added added = { 0 };
+    if (s->failure != DP_EXIT_OK && !has_rule(r, s)) {
+        print_line(line_for(file, NULL, "failed")); /* not journaled: tried again */
+        count(r, s);
+        return TRUE;
+    }
     if (!add_subject(r, s, &added, error))
         return FALSE;
     if (added.state == DP_STATE_ROUTED) {
         dp_message(r->app, "info", "%s: routed before (--force does it again)", file);
         print_outcome(r, file, added.id, "done before");
-        r->tally.ok++;
+        count(r, s);
         return TRUE;
     }
     dp_claim claim = { .lane = ROUTE_LANE, .id = added.id, .is_now = TRUE };
@@ -459,7 +510,8 @@ static void take_file(route_run *r, const char *file)
     is_ok = is_ok && (is_showing ? show_subject(r, file, &s, &error)
                                  : route_subject(r, file, &s, &error));
     if (is_ok) {
-        r->tally.ok += is_showing;
+        if (is_showing)
+            count(r, &s);
         return;
     }
     if (g_cancellable_is_cancelled(r->app->cancellable))

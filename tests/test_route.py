@@ -744,6 +744,34 @@ class Ubl(Case):
         self.assertIn("BR-16", (self.dir / "out" / "X.xml.rules.json").read_text())
 
 
+class Documents(Case):
+    """Not a result but a document, which is extracted first."""
+
+    def test_one_that_cannot_be_read_is_a_failure(self):
+        bad = self.dir / "bad.pdf"
+        bad.write_bytes(b"no document")
+        for more, outcomes in (({}, ["failed", "failed"]),
+                               ({"failed": {"do": [{"copy": "bad/"}]}}, ["done", "done before"])):
+            config = self.config([], **more)
+            for outcome in outcomes:
+                lines, err = self.route(config, bad, code=2)
+                self.assertEqual(lines[0]["outcome"], outcome)
+                self.assertIn("bad.pdf: neither", err)
+            self.route("--dry-run", config, bad, code=2)
+        self.assertEqual(self.files(), ["bad/bad.pdf"])
+
+    def test_known_one_is_not_extracted_again(self):
+        path = self.dir / "scan.pdf"
+        shutil.copy(pathlib.Path(os.environ["DOCVL_SAMPLES"]) / "invoice-de.pdf", path)
+        config = self.config([{"copy": "x/"}], review={"do": [{"copy": "x/"}]})
+        self.route(config, path)
+        lines, _ = self.route(config, path, DOCVL_RENDER="/no/such/program")
+        self.assertEqual(lines[0]["outcome"], "done before")
+        config = self.config([], failed={"do": [{"move": "unread/"}]})
+        self.route(config, path, "--force", code=1, DOCVL_RENDER="/no/such/program")
+        self.assertTrue(path.exists(), "nothing is wrong with the document")
+
+
 class Engine(Case):
     """batch and watch take documents through the rules as route does."""
 
