@@ -136,6 +136,14 @@ static char *find_moved(const dp_job *job, const dp_doc *doc)
     return job->hooks->find != NULL ? job->hooks->find(job->hooks->user, doc) : NULL;
 }
 
+/* The installation is broken, or just being replaced: as with a full disk, no document is to
+ * pay for it. */
+static gboolean is_passing(const GError *cause)
+{
+    return dp_error_is_temporary(cause) ||
+           g_error_matches(cause, DP_RENDER_ERROR, DP_RENDER_NOSTART);
+}
+
 static void end_failed(const dp_job *job, const dp_doc *doc, const GError *cause,
                        dp_job_report *report)
 {
@@ -153,8 +161,7 @@ static void end_failed(const dp_job *job, const dp_doc *doc, const GError *cause
                 : is_gone ? "gone"
                           : dp_error_name(cause),
         .reason = cause->message,
-        .is_temporary =
-            is_away || moved != NULL || (!is_gone && dp_error_is_temporary(cause)),
+        .is_temporary = is_away || moved != NULL || (!is_gone && is_passing(cause)),
         .is_final = is_gone && where == DP_WHERE_THERE,
     };
     g_autoptr(GError) error = NULL;

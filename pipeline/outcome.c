@@ -65,9 +65,10 @@ dp_exit dp_exit_of(const GError *error)
     if (dp_error_is_temporary(error))
         return DP_EXIT_TEMPORARY;
     if (error->domain == DP_RENDER_ERROR)
-        return error->code == DP_RENDER_ENCRYPTED  ? DP_EXIT_ENCRYPTED
-               : error->code == DP_RENDER_INTERNAL ? DP_EXIT_USAGE
-                                                   : DP_EXIT_UNREADABLE;
+        return error->code == DP_RENDER_ENCRYPTED ? DP_EXIT_ENCRYPTED
+               : error->code == DP_RENDER_INTERNAL || error->code == DP_RENDER_NOSTART
+                   ? DP_EXIT_USAGE
+                   : DP_EXIT_UNREADABLE;
     if (error->domain == DX_ERROR)
         return error->code == DX_SCHEMA || error->code == DX_NOTFOUND ? DP_EXIT_CONFIG
                : error->code == DX_MODEL                              ? DP_EXIT_MODEL
@@ -82,8 +83,10 @@ static const char *name_at(const char *const *names, gsize count, int code)
 
 const char *dp_error_name(const GError *error)
 {
-    static const char *const render[] = { "unknown", "unreadable", "encrypted", "limit",
-                                          "crashed", "temporary",  "internal" };
+    static const char *const render[] = {
+        "unknown", "unreadable", "encrypted", "limit",
+        "crashed", "temporary",  "internal",  "decoder"
+    };
     static const char *const dx[] = { "unknown", "schema",    "model",           "source",
                                       "limit",   "cancelled", "schema_not_found" };
     static const char *const queue[] = { "unknown", "journal_busy",    "disk_full",

@@ -25,6 +25,7 @@ typedef enum dp_render_code {
     DP_RENDER_CRASHED,        /* the worker died */
     DP_RENDER_TEMPORARY,      /* no process, memory or descriptor: try again later */
     DP_RENDER_INTERNAL,       /* a broken reply; cannot happen with our own worker */
+    DP_RENDER_NOSTART,        /* the worker is missing, or a library of its */
 } dp_render_code;
 
 typedef enum dp_file_kind {

@@ -23,6 +23,7 @@
 
 #define HASH_BYTES (256u << 10)
 #define CANCEL_MS  100 /* how often a wait looks whether it is still wanted */
+#define NO_PROGRAM 127 /* what a shell and the loader of libraries say of a program */
 #define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 struct dp_document {
@@ -334,7 +335,7 @@ static gboolean start(dp_document *d, const dp_render_opts *opts, GError **error
         return TRUE;
     d->pid = 0;
     gboolean is_passing = rc == EAGAIN || rc == ENOMEM || rc == EMFILE || rc == ENFILE;
-    return fail(d, is_passing ? DP_RENDER_TEMPORARY : DP_RENDER_INTERNAL, error,
+    return fail(d, is_passing ? DP_RENDER_TEMPORARY : DP_RENDER_NOSTART, error,
                 "cannot start %s: %s", path, g_strerror(rc));
 }
 
@@ -390,6 +391,9 @@ static gboolean fail_death(dp_document *d, GError **error)
         return fail(d, DP_RENDER_CRASHED, error, "docvl-render died of signal %d",
                     number);
     }
+    if (status != -1 && WEXITSTATUS(status) == NO_PROGRAM)
+        return fail(d, DP_RENDER_NOSTART, error, "docvl-render does not start: status %d",
+                    NO_PROGRAM);
     return fail(d, DP_RENDER_CRASHED, error, "docvl-render ended with status %d",
                 status == -1 ? -1 : WEXITSTATUS(status));
 }

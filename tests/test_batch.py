@@ -651,6 +651,22 @@ class Trouble(Case):
             self.assertLess(self.report()["counts"]["failed"], 10)
             self.assertEqual(self.report()["ended"], "failures")
 
+    def test_decoder_that_does_not_start_is_no_documents_fault(self):
+        for i in range(9):
+            self.draw(f"{i}.png", i)
+        broken = self.tmp / "broken"
+        broken.write_text("#!/bin/sh\nexit 127\n")
+        broken.chmod(0o755)
+        for program in (broken, self.tmp / "no-such"):
+            done = self.batch(self.inputs, code=75,
+                              env={"DOCVL_RENDER": str(program), "DOCVL_STALL_MS": "1"})
+            self.assertIn("start", done.err)
+            status = json.loads(self.docvl("status", "--json", "-o", self.out, code=0).out)
+            self.assertEqual((status["documents"]["settled"], status["failed"]), (9, []))
+        self.assertEqual(self.results(), [])
+        time.sleep(0.1)
+        self.batch(self.inputs)
+
     def test_inputs_that_are_not_there_count_as_failures(self):
         self.draw("a.png", 1)
         for args, failed in ((["--fail-fast"], 1), (["--max-failures", "3"], 3)):

@@ -648,6 +648,7 @@ static void test_bad_worker(void)
         { "slow, just in time", slow, 0 },
         { "hangs", "exec sleep 30", DP_RENDER_LIMIT },
         { "ends", "exit 3", DP_RENDER_CRASHED },
+        { "wants a library that is not there", "exit 127", DP_RENDER_NOSTART },
         { "dies", "kill -SEGV $$", DP_RENDER_CRASHED },
         { "writes garbage", "printf garbage >&3; sleep 1", DP_RENDER_INTERNAL },
         { "writes a long header", "head -c 600 /dev/zero >&3; sleep 1",
@@ -674,7 +675,7 @@ static void test_bad_worker(void)
     g_autoptr(GError) error = NULL;
     dp_render_opts opts = { .worker = "/nonexistent/docvl-render" };
     g_assert_null(open_bytes(png->data, png->len, &opts, &error));
-    g_assert_error(error, DP_RENDER_ERROR, DP_RENDER_INTERNAL);
+    g_assert_error(error, DP_RENDER_ERROR, DP_RENDER_NOSTART);
 }
 
 /* Flipped bytes give a result or an error, never a broken reply. */
