@@ -170,8 +170,10 @@ static void walk(scan *s, const char *root)
         folder *f = g_ptr_array_steal_index(stack, stack->len - 1);
         g_autoptr(GPtrArray) inner = g_ptr_array_new();
         if (f->depth > DP_SCAN_DEPTH_MAX) {
-            errno = ELOOP;
-            skip_errno(s, f->path);
+            g_autoptr(GError) error =
+                g_error_new(DP_IO_ERROR, ELOOP, "%s: more than %d folders deep", f->path,
+                            DP_SCAN_DEPTH_MAX);
+            skip_error(s, f->path, error);
         } else {
             g_autoptr(GPtrArray) names = names_in(s, f->path);
             for (guint i = 0; names != NULL && i < names->len && !s->is_stopped; i++)

@@ -288,6 +288,13 @@ class Choice(Case):
             self.assertIn("1 folders not entered", done.err)
             self.assertEqual(self.report()["skipped"]["folder"], 1)
 
+    def test_folders_in_folders_have_a_limit(self):
+        self.draw("d/" * 100 + "a.png", 1)
+        self.batch("-r", self.inputs)
+        self.draw("d/" * 101 + "b.png", 2)
+        done = self.batch("-r", self.inputs, code=3)
+        self.assertIn("more than 100 folders deep", done.err)
+
     def test_lists_on_stdin(self):
         a = self.draw("a\n1.png", 1)
         b = self.draw("b.png", 2)
