@@ -258,14 +258,36 @@ static gboolean settle_row(dp_batch *b, dp_row *row, const dp_added *added,
     }
 }
 
-static void clash(dp_batch *b, const char *path, const char *target, const dp_row *other)
+static void clash(dp_batch *b, const char *path, const char *target, const char *other)
 {
     dp_row *row = dp_tale_add(b->tale, path, NULL);
-    g_autofree char *text = g_strdup_printf("%s: its result would be %s, as that of %s",
-                                            path, target, other->path);
+    g_autofree char *text =
+        g_strdup_printf("%s: its result would be %s, as that of %s", path, target, other);
     dp_row_fail(row, DP_FATE_FAILED, "clash", text);
     dp_message(b->app, "error", "%s", text);
     note_failed(b);
+}
+
+/* The file whose result lies there from another run, which looked into another folder, and
+ * would be lost; NULL: none.  Caller frees. */
+static char *owner_of(dp_batch *b, const char *target, const char *path,
+                      const char *sha256)
+{
+    if (b->queue == NULL || !exists(target))
+        return NULL;
+    json_t *present = json_load_file(target, 0, NULL);
+    const json_t *engine = json_object_get(present, "engine");
+    const char *id = json_string_value(json_object_get(present, "doc_id"));
+    const char *recipe = json_string_value(json_object_get(engine, "recipe_sha256"));
+    gboolean is_other = id != NULL && recipe != NULL && strcmp(id, sha256) != 0;
+    g_autoptr(dp_doc) doc =
+        is_other ? dp_queue_find(b->queue, b->lane, id, recipe, NULL) : NULL;
+    json_decref(present);
+    /* One that was moved away has left its name to others. */
+    gboolean is_here = doc != NULL && strcmp(doc->path, path) != 0 &&
+                       strcmp(doc->path, doc->origin) == 0 &&
+                       g_strcmp0(doc->target, target) == 0 && has_content(b, doc);
+    return is_here ? g_strdup(doc->path) : NULL;
 }
 
 /* By force once in a run, whatever the number of its names. */
@@ -311,7 +333,7 @@ gboolean dp_batch_found(void *user, const char *path, const char *relative)
     const dp_row *other = g_hash_table_lookup(b->targets, target);
     if (other != NULL) {
         if (strcmp(other->path, path) != 0) /* the same file named twice is one */
-            clash(b, path, target, other);
+            clash(b, path, target, other->path);
         return TRUE;
     }
     char sha256[65];
@@ -319,6 +341,11 @@ gboolean dp_batch_found(void *user, const char *path, const char *relative)
     g_autoptr(GError) error = NULL;
     if (!hash_input(b, path, sha256, &stamp, &error)) {
         fail_row(b, dp_tale_add(b->tale, path, target), error);
+        return TRUE;
+    }
+    g_autofree char *owner = owner_of(b, target, path, sha256);
+    if (owner != NULL) {
+        clash(b, path, target, owner);
         return TRUE;
     }
     if (b->is_dry) {

@@ -253,6 +253,20 @@ class Tree(Case):
         self.assertIn("its result would be", done.err)
         self.assertEqual(self.results(), ["x.png.json"])
 
+    def test_clash_with_an_earlier_run_is_told(self):
+        for folder, number in (("one", 1), ("two", 2)):
+            self.draw(f"{folder}/a.png", number)
+        self.batch(self.inputs / "one")
+        done = self.batch(self.inputs / "two", code=3)
+        self.assertIn("one/a.png", done.err)
+        first = hashlib.sha256(png(1)).hexdigest()
+        self.assertEqual(self.result("a.png.json")["doc_id"], first)
+        self.draw("one/a.png", 3)  # the same file with other content is no clash
+        self.batch(self.inputs / "one")
+        (self.inputs / "one" / "a.png").unlink()
+        self.batch(self.inputs / "two")
+        self.assertNotEqual(self.result("a.png.json")["doc_id"], first)
+
     def test_output_inside_the_input_is_not_read(self):
         self.draw("a.png", 1)
         self.out = self.inputs / "out"
