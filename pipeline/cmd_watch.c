@@ -24,7 +24,9 @@
 
 #define TICK_US    G_USEC_PER_SEC
 #define METRICS_US (15 * G_USEC_PER_SEC)
-#define STUCK_US   (900 * G_USEC_PER_SEC) /* no step of any worker for so long: not alive */
+#define ANSWER_US                                                                        \
+    (5 * G_USEC_PER_SEC) /* a share that does not answer is left alone then */
+#define STUCK_US (900 * G_USEC_PER_SEC) /* no step of any worker for so long: not alive */
 
 typedef struct service {
     dp_app *app;
@@ -35,6 +37,8 @@ typedef struct service {
     GPtrArray *folders; /* of dp_folder: at work */
     GPtrArray *leaving; /* asked to stop */
     char *status_file, *metrics_file;
+    gboolean
+        is_left; /* a folder's thread hangs: what it uses stays until the process ends */
     char *last_status; /* as written last */
     gint64 started_at, status_us, metrics_us;
 } service;
@@ -59,27 +63,119 @@ static gboolean catch_signals(void)
 
 /* ---- configuration ------------------------------------------------------------------------- */
 
+/* The paths of one folder with links resolved, by a thread of its own: a share whose server is
+ * dead may never answer. */
+typedef struct real_paths {
+    gatomicrefcount refs;
+    GMutex lock;
+    GCond changed;
+    gboolean is_done;
+    char *paths[4], *real[4]; /* path, out, failed, done */
+} real_paths;
+
+static void unref_real_paths(gpointer data)
+{
+    real_paths *r = data;
+    if (!g_atomic_ref_count_dec(&r->refs))
+        return;
+    for (gsize i = 0; i < G_N_ELEMENTS(r->paths); i++) {
+        g_free(r->paths[i]);
+        g_free(r->real[i]);
+    }
+    g_mutex_clear(&r->lock);
+    g_cond_clear(&r->changed);
+    g_free(r);
+}
+
+/* What is not there yet will be made below what is. */
+static char *real_path_of(const char *path)
+{
+    char *real = realpath(path, NULL);
+    if (real == NULL && strcmp(path, "/") != 0) {
+        g_autofree char *parent = g_path_get_dirname(path);
+        g_autofree char *base = g_path_get_basename(path);
+        g_autofree char *above = real_path_of(parent);
+        return g_build_filename(above, base, NULL);
+    }
+    char *copy = g_strdup(real != NULL ? real : path);
+    free(real);
+    return copy;
+}
+
+static gpointer resolve(gpointer data)
+{
+    real_paths *r = data;
+    char *real[G_N_ELEMENTS(r->paths)];
+    for (gsize i = 0; i < G_N_ELEMENTS(r->paths); i++)
+        real[i] = real_path_of(r->paths[i]);
+    g_mutex_lock(&r->lock);
+    memcpy(r->real, real, sizeof real);
+    r->is_done = TRUE;
+    g_cond_signal(&r->changed);
+    g_mutex_unlock(&r->lock);
+    unref_real_paths(r);
+    return NULL;
+}
+
+static real_paths *begin_resolving(const dp_folder_config *f)
+{
+    real_paths *r = g_new0(real_paths, 1);
+    g_atomic_ref_count_init(&r->refs);
+    g_mutex_init(&r->lock);
+    g_cond_init(&r->changed);
+    const char *paths[] = { f->path, f->out, f->failed, f->done };
+    for (gsize i = 0; i < G_N_ELEMENTS(paths); i++)
+        r->paths[i] = g_strdup(paths[i]);
+    g_atomic_ref_count_inc(&r->refs);
+    GThread *thread = g_thread_try_new("paths", resolve, r, NULL);
+    if (thread != NULL)
+        g_thread_unref(thread);
+    else
+        (void)resolve(r);
+    return r;
+}
+
+static gboolean has_answered(const dp_app *app, const dp_config *config, real_paths *r,
+                             gint64 until_us)
+{
+    g_mutex_lock(&r->lock);
+    while (!r->is_done && g_cond_wait_until(&r->changed, &r->lock, until_us)) {
+    }
+    gboolean is_done = r->is_done;
+    g_mutex_unlock(&r->lock);
+    if (!is_done)
+        dp_message(app, "warning",
+                   "%s: %s does not answer: not checked whether links lead from output "
+                   "to input",
+                   config->file, r->paths[0]);
+    return is_done;
+}
+
 /* What config.c checked by name, once more with links resolved. */
 static gboolean check_places(const dp_app *app, const dp_config *config)
 {
     gboolean is_good = TRUE;
-    for (guint i = 0; i < config->folders->len; i++) {
-        const dp_folder_config *f = g_ptr_array_index(config->folders, i);
-        const char *outputs[] = { f->out, f->failed, f->done };
-        for (guint k = 0; k < G_N_ELEMENTS(outputs) * config->folders->len; k++) {
-            const dp_folder_config *other =
-                g_ptr_array_index(config->folders, k / G_N_ELEMENTS(outputs));
-            char *in = realpath(other->path, NULL);
-            char *out = realpath(outputs[k % G_N_ELEMENTS(outputs)], NULL);
-            if (in != NULL && out != NULL && dp_path_is_within(out, in)) {
+    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(unref_real_paths);
+    g_autoptr(GPtrArray) known = g_ptr_array_new();
+    for (guint i = 0; i < config->folders->len; i++)
+        g_ptr_array_add(all, begin_resolving(g_ptr_array_index(config->folders, i)));
+    gint64 until = g_get_monotonic_time() + ANSWER_US;
+    for (guint i = 0; i < all->len; i++)
+        if (has_answered(app, config, g_ptr_array_index(all, i), until))
+            g_ptr_array_add(known, g_ptr_array_index(all, i));
+    for (guint i = 0; i < known->len; i++) {
+        const real_paths *from = g_ptr_array_index(known, i);
+        for (guint k = 0; k < known->len; k++) {
+            const char *in = ((const real_paths *)g_ptr_array_index(known, k))->real[0];
+            for (gsize n = 1; n < G_N_ELEMENTS(from->real); n++) {
+                if (!dp_path_is_within(from->real[n], in))
+                    continue;
                 dp_message(app, "error",
                            "%s: %s leads into the watched folder %s: its own output "
                            "would be taken as input",
-                           config->file, outputs[k % G_N_ELEMENTS(outputs)], in);
+                           config->file, from->paths[n], in);
                 is_good = FALSE;
             }
-            free(in);
-            free(out);
         }
     }
     return is_good;
@@ -405,6 +501,30 @@ static void stop(service *s)
     write_metrics(s);
 }
 
+static gboolean have_ended(GPtrArray *folders)
+{
+    for (guint i = 0; i < folders->len; i++)
+        if (!dp_folder_has_ended(g_ptr_array_index(folders, i)))
+            return FALSE;
+    return TRUE;
+}
+
+/* FALSE: one hangs.  The journal has been synced by the engine's end. */
+static gboolean end_folders(service *s)
+{
+    gint64 until = g_get_monotonic_time() + ANSWER_US;
+    while ((!have_ended(s->folders) || !have_ended(s->leaving)) &&
+           g_get_monotonic_time() < until)
+        g_usleep(20000);
+    if (!have_ended(s->folders) || !have_ended(s->leaving)) {
+        dp_message(s->app, "warning", "a folder does not answer; ending without it");
+        return FALSE;
+    }
+    g_ptr_array_set_size(s->folders, 0);
+    g_ptr_array_set_size(s->leaving, 0);
+    return TRUE;
+}
+
 static int serve(service *s, const dp_config *config)
 {
     dp_job_hooks hooks = dp_watch_hooks(&s->watch);
@@ -428,9 +548,9 @@ static int serve(service *s, const dp_config *config)
         loop(s);
         stop(s);
     }
-    g_ptr_array_set_size(s->folders, 0);
-    g_ptr_array_set_size(s->leaving, 0);
-    dp_runner_free(s->watch.runner);
+    s->is_left = !end_folders(s);
+    if (!s->is_left)
+        dp_runner_free(s->watch.runner);
     return code;
 }
 
@@ -477,32 +597,37 @@ int dp_cmd_watch(dp_app *app, int argc, char **argv)
     dp_config *config = open_config(app, argv[1], &why);
     if (config == NULL)
         return (int)why;
-    g_autofree char *lane = g_canonicalize_filename(argv[1], NULL);
-    service s = { .app = app,
-                  .path = argv[1],
-                  .started_at = g_get_real_time() / G_USEC_PER_SEC };
-    s.watch.app = app;
-    s.watch.lane = lane;
-    s.folders = g_ptr_array_new_with_free_func((GDestroyNotify)dp_folder_free);
-    s.leaving = g_ptr_array_new_with_free_func((GDestroyNotify)dp_folder_free);
-    s.watch.targets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    s.watch.moving = g_hash_table_new(NULL, NULL);
-    s.watch.mounts = dp_mounts_new();
-    g_mutex_init(&s.watch.lock);
-    g_cond_init(&s.watch.moved);
-    int code = run(&s, config);
-    g_ptr_array_unref(s.folders);
-    g_ptr_array_unref(s.leaving);
-    g_hash_table_unref(s.watch.targets);
-    g_hash_table_unref(s.watch.moving);
-    g_hash_table_unref(s.watch.mounts);
-    g_mutex_clear(&s.watch.lock);
-    g_cond_clear(&s.watch.moved);
-    dp_site_unref(s.watch.site);
-    dp_queue_free(s.watch.queue);
-    dx_engine_free(s.engine);
-    vl_model_unref(s.model);
-    g_free(s.watch.owner);
-    take_files(&s, &(dp_config){ 0 });
+    char *lane = g_canonicalize_filename(argv[1], NULL);
+    service *s = g_new0(service, 1); /* may outlive this function, see is_left */
+    s->app = app;
+    s->path = argv[1];
+    s->started_at = g_get_real_time() / G_USEC_PER_SEC;
+    s->watch.app = app;
+    s->watch.lane = lane;
+    s->folders = g_ptr_array_new_with_free_func((GDestroyNotify)dp_folder_free);
+    s->leaving = g_ptr_array_new_with_free_func((GDestroyNotify)dp_folder_free);
+    s->watch.targets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    s->watch.moving = g_hash_table_new(NULL, NULL);
+    s->watch.mounts = dp_mounts_new();
+    g_mutex_init(&s->watch.lock);
+    g_cond_init(&s->watch.moved);
+    int code = run(s, config);
+    if (s->is_left)
+        return code;
+    g_ptr_array_unref(s->folders);
+    g_ptr_array_unref(s->leaving);
+    g_hash_table_unref(s->watch.targets);
+    g_hash_table_unref(s->watch.moving);
+    g_hash_table_unref(s->watch.mounts);
+    g_mutex_clear(&s->watch.lock);
+    g_cond_clear(&s->watch.moved);
+    dp_site_unref(s->watch.site);
+    dp_queue_free(s->watch.queue);
+    dx_engine_free(s->engine);
+    vl_model_unref(s->model);
+    g_free(s->watch.owner);
+    g_free(lane);
+    take_files(s, &(dp_config){ 0 });
+    g_free(s);
     return code;
 }

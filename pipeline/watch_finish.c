@@ -292,6 +292,8 @@ gboolean dp_finish_duplicate(dp_watch *w, const dp_place *place, const char *pat
     g_autofree char *name = g_strconcat(relative, ".duplicate.json", NULL);
     g_autofree char *plain = g_build_filename(place->folder->out, name, NULL);
     gboolean is_kept = place->folder->on_done == DP_DONE_KEEP;
+    if (is_kept && strcmp(path, first->path) == 0)
+        return TRUE; /* the very file, which was changed in its place */
     if (!is_kept || !is_there(plain)) { /* a kept file is met again at every start */
         g_autofree char *free_name = dp_path_free_name(place->folder->out, name, NULL);
         dp_message(w->app, "info", "%s: same content as %s, not done again",

@@ -522,6 +522,19 @@ class Again(Case):
         self.assertEqual(w.text().count(" page in "), 1, "done again after a restart")
         self.assertEqual(self.journal()["routed"], 6)
 
+    def test_a_failed_file_that_stays_and_is_mended(self):
+        """Its retry meets the content that came in its place: no duplicate of itself."""
+        self.config(extra="    on_done: keep\n")
+        self.start(env={"DOCVL_BACKOFF": "2000,2000,2000,2000"})
+        self.drop("a.png", b"no picture")
+        self.until("failed", lambda: "a.png.error.json" in self.failures())
+        self.drop("a.png", png(1))
+        self.until("done", lambda: len(self.results()) == 1)
+        time.sleep(3)
+        self.assertEqual([n for n in files_below(self.path("out")) if "duplicate" in n], [])
+        self.assertEqual(len(self.results()), 1)
+        self.assertEqual(self.failures(), {})
+
     def test_taken_files_when_files_are_to_stay(self):
         """`keep` set while files lie in the work folder of a dead watcher: they go back."""
         w = self.start()
@@ -821,6 +834,30 @@ class Shares(Case):
         self.share("in")
         self.config(extra="    rescan: 1s\n")
         self.go_and_come("in")
+
+    def test_a_share_that_never_answers(self):
+        """Its folder waits; the start, the others, a reload and the end do not."""
+        os.mkdir(self.path("dead"))
+        self.config(more="  - path: dead/in\n    out: dead/out\n    settle: 300ms\n")
+        w = self.start(env={"LD_PRELOAD": STALE, "HANG_PATH": self.path("dead")})
+        self.assertIn("does not answer", w.text())
+        self.drop("a.png", png(1))
+        self.until("done", lambda: "a.png" in self.results())
+        w.signal(signal.SIGHUP)
+        w.wait_for("reloaded")
+        self.drop("b.png", png(2))
+        self.all_done({"a.png": png(1), "b.png": png(2)})
+        before = time.monotonic()
+        self.assertEqual(w.stop(), 143)
+        self.assertLess(time.monotonic() - before, 30)
+
+    def test_output_that_links_lead_into_the_input(self):
+        """The folder for results is not there yet, but the link that leads to it is."""
+        os.symlink("in", self.path("link"))
+        self.write("c.yaml", "journal: j.db\nfolders:\n  - {path: in, out: link/out, recursive: yes}\n")
+        w = self.start(wait=False)
+        self.assertEqual(w.process.wait(PATIENCE), 9)
+        self.assertIn("leads into the watched folder", w.text())
 
     def test_a_move_between_file_systems_cut_off(self):
         """The copy has its name in done/, and the document is still in the work folder."""

@@ -1,11 +1,14 @@
 /*
  * stale_shim.c - looks of a program under test at files (LD_PRELOAD) answered from memory for
  * $STALE_MS milliseconds, as network file systems do.  What is asked with AT_STATX_FORCE_SYNC
- * comes from the file.
+ * comes from the file.  What opens or resolves a path that begins with $HANG_PATH never
+ * returns, as with a share whose server is dead.
  */
 #undef _FILE_OFFSET_BITS
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,4 +57,43 @@ int fstatat64(int dir, const char *restrict name, struct stat64 *restrict st, in
 {
     _Static_assert(sizeof(struct stat) == sizeof(struct stat64), "one layout");
     return fstatat(dir, name, (struct stat *)st, flags);
+}
+
+static void hang_at(const char *path)
+{
+    const char *from = getenv("HANG_PATH");
+    while (from != NULL && strncmp(path, from, strlen(from)) == 0)
+        pause();
+}
+
+char *realpath(const char *restrict path, char *restrict resolved)
+{
+    hang_at(path);
+    char *(*next)(const char *, char *) =
+        (char *(*)(const char *, char *))dlsym(RTLD_NEXT, "realpath");
+    return next(path, resolved);
+}
+
+/* The loader knows it by both names. */
+int open_or_hang(const char *path, int flags, ...) __asm__("open");
+int open64_or_hang(const char *path, int flags, ...) __asm__("open64");
+
+int open_or_hang(const char *path, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    int mode = (flags & O_CREAT) != 0 ? va_arg(list, int) : 0;
+    va_end(list);
+    hang_at(path);
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+int open64_or_hang(const char *path, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    int mode = (flags & O_CREAT) != 0 ? va_arg(list, int) : 0;
+    va_end(list);
+    hang_at(path);
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_LARGEFILE, mode);
 }
