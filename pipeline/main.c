@@ -298,8 +298,20 @@ static void app_clear(dp_app *app)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dp_app, app_clear)
 
+/* Whoever starts us may have closed them.  The next file that is opened would take their
+ * number, and what is meant for a person would be written into a result or a lock.  The
+ * wrong way round, so that reading and writing still fail. */
+static void keep_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null",
+                       (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+}
+
 int main(int argc, char **argv)
 {
+    keep_standard_descriptors();
     setlocale(LC_CTYPE, "");
     /* jansson without memory would leave members out of a result; like GLib it ends the
      * process instead, and the journal brings the document back. */

@@ -746,6 +746,20 @@ class Unattended(Case):
             self.assertGreater(time.time() - started, 0.9)
         self.batch(self.inputs, "--lock", lock)  # what a dead process left holds nobody up
 
+    def test_closed_standard_descriptors(self):
+        """What is said must not end up in a file that has got the number of stderr."""
+        for i in range(4):
+            (self.inputs / f"{i}.pdf").write_text(f"no document {i}")
+        lock = self.tmp / "lock"
+
+        def close():
+            for fd in range(3):
+                os.close(fd)
+        self.batch(self.inputs, "--lock", lock, "--summary", "always", code=2, preexec_fn=close)
+        self.assertRegex(lock.read_text(), r"^\d+\n$")
+        for name in self.results():
+            self.assertEqual(self.result(name)["status"], "failed")
+
     def test_summary(self):
         self.draw("a.png", 1)
         done = self.batch(self.inputs, "--summary", "always")
