@@ -120,6 +120,11 @@ static gboolean catch_signals(GError **error)
     struct sigaction action = { .sa_handler = on_signal };
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /* A terminal that goes away ends a run as SIGTERM does, unless nohup was there first; a
+     * watcher gives this signal another meaning. */
+    struct sigaction old;
+    if (sigaction(SIGHUP, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* above `ulimit -f` a write is an error like others */
     GThread *thread = g_thread_try_new("signals", wait_for_signal, NULL, error);

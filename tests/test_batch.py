@@ -502,7 +502,7 @@ class Once(Case):
         self.batch(second)
         self.assertEqual(self.results(), ["a.png.json", "b.png.json"])
 
-    def test_interrupted_and_resumed(self):
+    def interrupted_and_resumed(self, number):
         for i in range(40):
             self.draw(f"{i:02}.png", i)
         run = subprocess.Popen([DOCVL, "batch", self.inputs, "-o", self.out, "-s", self.easy,
@@ -510,7 +510,7 @@ class Once(Case):
         until = time.time() + 60
         while time.time() < until and len(self.results()) < 3:
             time.sleep(0.01)
-        run.send_signal(signal.SIGTERM)
+        run.send_signal(number)
         self.assertEqual(run.wait(60), 143, run.stderr.read())
         run.stderr.close()
         kept = {n: self.inode(n) for n in self.results()}
@@ -520,6 +520,12 @@ class Once(Case):
         self.batch(self.inputs)
         self.assertEqual(len(self.results()), 40)
         self.assertEqual(kept, {n: self.inode(n) for n in kept})
+
+    def test_interrupted_and_resumed(self):
+        self.interrupted_and_resumed(signal.SIGTERM)
+
+    def test_interrupted_by_the_end_of_a_terminal(self):
+        self.interrupted_and_resumed(signal.SIGHUP)
 
     def test_begun_before_comes_last(self):
         """Else one that takes longer than --max-time keeps all others waiting for ever."""
