@@ -178,7 +178,8 @@ class Case(unittest.TestCase):
     def all_done(self, sent):
         """Every document sent has exactly one result, its own, and lies in done/."""
         self.until("all documents done", lambda: len(self.results()) >= len(sent) and
-                   len(files_below(self.path("out", "done"))) >= len(sent))
+                   len([n for n in files_below(self.path("out", "done"))  # not what is being copied
+                        if not os.path.basename(n).startswith(".")]) >= len(sent))
         self.assertEqual(sorted(self.results()), sorted(sent))
         for name, full in self.results().items():
             self.assertEqual(load(full)["doc_id"], sha(sent[name]), name)
