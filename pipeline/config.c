@@ -798,20 +798,44 @@ static json_t *folder_json(const dp_folder_config *f)
     return out;
 }
 
+/* What is not set has no value that could be written: the file must be one that can be read
+ * again. */
+static void drop_unset(json_t *node)
+{
+    const char *key;
+    json_t *value;
+    void *next;
+    gsize i;
+    json_object_foreach_safe(node, next, key, value)
+    {
+        if (json_is_null(value))
+            json_object_del(node, key);
+        else
+            drop_unset(value);
+    }
+    json_array_foreach(node, i, value) {
+        drop_unset(value);
+    }
+}
+
 json_t *dp_config_json(const dp_config *c)
 {
     json_t *out = json_pack(
-        "{s:s?, s:s?, s:s?, s:s?, s:s?, s:i, s:i, s:I}", "journal", c->journal, "model",
+        "{s:s?, s:s?, s:s?, s:s?, s:s?, s:i, s:i, s:o}", "journal", c->journal, "model",
         c->model, "metrics_file", c->metrics_file, "status_file", c->status_file,
         "passwords_file", c->passwords_file, "threads", (int)c->threads, "workers",
-        (int)c->workers, "memory", (json_int_t)c->memory_bytes);
+        (int)c->workers, "memory",
+        c->memory_bytes > 0 ? json_integer((json_int_t)c->memory_bytes) : json_null());
     json_t *defaults = json_object();
     add_settings(defaults, &c->defaults);
     json_object_set_new(out, "defaults", defaults);
     json_t *folders = json_array();
     for (guint i = 0; i < c->folders->len; i++)
         json_array_append_new(folders, folder_json(g_ptr_array_index(c->folders, i)));
-    json_object_set_new(out, "folders", folders);
+    if (c->folders->len > 0)
+        json_object_set_new(out, "folders", folders);
+    else
+        json_decref(folders);
     const dp_batch_config *b = &c->batch;
     if (b->out != NULL) {
         json_t *batch = json_pack(
@@ -821,6 +845,7 @@ json_t *dp_config_json(const dp_config *c)
             b->report, "lock", b->lock, "max_time", duration_json(b->max_time_us));
         json_object_set_new(out, "batch", batch);
     }
+    drop_unset(out);
     const json_t *profiles = json_object_get(c->tree, "profiles");
     if (profiles != NULL)
         json_object_set(out, "profiles", (json_t *)profiles);
