@@ -280,25 +280,39 @@ static gboolean id_of(look *l, const char *text, gint64 *id, GError **error)
     return TRUE;
 }
 
-static void tell_unmoved(const look *l, const char *name, gint64 id, dp_retry which)
+typedef enum sending { TO_RETRY, TO_RELEASE, TO_FORGET } sending;
+
+static void tell_unmoved(const look *l, const char *name, gint64 id, sending how)
 {
     g_autoptr(dp_doc) doc = dp_queue_get(l->queue, id, NULL);
     gboolean is_given_up = doc != NULL && doc->state == DP_STATE_QUARANTINED;
-    if (is_given_up && which == DP_RETRY_FAILED)
+    if (is_given_up && how == TO_RETRY)
         dp_message(
             l->app, "error",
             "%s: quarantined, %s: %s (docvl quarantine release puts it back to work)",
             name, doc->code, dp_doc_reason(doc));
     else
-        dp_message(l->app, "error", "%s: %s, not %s", name,
+        dp_message(l->app, "error", "%s: %s%s", name,
                    doc == NULL            ? "not there"
                    : *doc->worker != '\0' ? "in work"
                                           : dp_state_name(doc->state),
-                   which == DP_RETRY_FAILED ? "failed" : "quarantined");
+                   how == TO_RETRY     ? ", not failed"
+                   : how == TO_RELEASE ? ", not quarantined"
+                                       : "");
 }
 
-/* Back to work: those named, or all. */
-static int put_back(look *l, char **names, dp_retry which)
+static gboolean send_one(const look *l, gint64 id, sending how, guint *count,
+                         GError **error)
+{
+    return how == TO_FORGET
+               ? dp_queue_forget(l->queue, l->lane, id, count, error)
+               : dp_queue_retry(l->queue, l->lane, id,
+                                how == TO_RETRY ? DP_RETRY_FAILED : DP_RETRY_QUARANTINED,
+                                count, error);
+}
+
+/* Back to work or out of the journal: those named, or all. */
+static int send_docs(look *l, char **names, sending how)
 {
     g_autoptr(GError) error = NULL;
     guint count = 0;
@@ -306,22 +320,25 @@ static int put_back(look *l, char **names, dp_retry which)
         dp_message(l->app, "error", "which? a number, a FILE, or --all");
         return DP_EXIT_USAGE;
     }
-    if (l->is_all && !dp_queue_retry(l->queue, l->lane, 0, which, &count, &error))
+    if (l->is_all && !send_one(l, 0, how, &count, &error))
         return fail(l, error);
     for (; *names != NULL; names++) {
         gint64 id;
         guint n = 0;
-        if (!id_of(l, *names, &id, &error) ||
-            !dp_queue_retry(l->queue, l->lane, id, which, &n, &error))
+        if (!id_of(l, *names, &id, &error) || !send_one(l, id, how, &n, &error))
             return fail(l, error);
         if (n == 0) {
-            tell_unmoved(l, *names, id, which);
+            tell_unmoved(l, *names, id, how);
             return DP_EXIT_UNREADABLE;
         }
         count += n;
     }
-    dp_message(l->app, "info", "%u document%s back to work", count,
-               count == 1 ? " goes" : "s go");
+    if (how == TO_FORGET)
+        dp_message(l->app, "info", "%u document%s forgotten", count,
+                   count == 1 ? "" : "s");
+    else
+        dp_message(l->app, "info", "%u document%s back to work", count,
+                   count == 1 ? " goes" : "s go");
     return DP_EXIT_OK;
 }
 
@@ -331,7 +348,7 @@ int dp_cmd_retry(dp_app *app, int argc, char **argv)
     g_autoptr(GError) error = NULL;
     if (!parse(&l, "DOCVL_RETRY", &argc, &argv, &error) || !open_journal(&l, &error))
         return fail(&l, error);
-    int code = put_back(&l, argv + 1, DP_RETRY_FAILED);
+    int code = send_docs(&l, argv + 1, TO_RETRY);
     dp_queue_free(l.queue);
     return code;
 }
@@ -385,17 +402,18 @@ int dp_cmd_quarantine(dp_app *app, int argc, char **argv)
     const char *verb = argc > 1 ? argv[1] : "";
     gboolean is_list = strcmp(verb, "list") == 0 && argc == 2;
     gboolean is_show = strcmp(verb, "show") == 0 && argc > 2;
-    if (!is_list && !is_show && strcmp(verb, "release") != 0) {
-        dp_message(
-            app, "error",
-            "usage: docvl quarantine list | show ID|FILE... | release ID|FILE...|--all");
+    gboolean is_forget = strcmp(verb, "forget") == 0;
+    if (!is_list && !is_show && !is_forget && strcmp(verb, "release") != 0) {
+        dp_message(app, "error",
+                   "usage: docvl quarantine list | show ID|FILE... | release "
+                   "ID|FILE...|--all | forget ID|FILE...|--all");
         return DP_EXIT_USAGE;
     }
     if (!open_journal(&l, &error))
         return fail(&l, error);
     int code = is_list   ? list_quarantine(&l)
                : is_show ? show_docs(&l, argv + 2)
-                         : put_back(&l, argv + 2, DP_RETRY_QUARANTINED);
+                         : send_docs(&l, argv + 2, is_forget ? TO_FORGET : TO_RELEASE);
     dp_queue_free(l.queue);
     return code;
 }

@@ -63,11 +63,11 @@ static const struct {
     { "retry", "ID|FILE... | --all", "try failed documents again now", dp_cmd_retry,
       "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
       "  --lane NAME          only batch, or one watch configuration\n" },
-    { "quarantine", "list | show | release ID|FILE...", "documents that were given up",
-      dp_cmd_quarantine,
+    { "quarantine", "list | show | release | forget ID|FILE...",
+      "documents that were given up", dp_cmd_quarantine,
       "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"
       "  --lane NAME          only batch, or one watch configuration\n"
-      "  -a, --all            (release) all of them\n"
+      "  -a, --all            (release, forget) all of them\n"
       "  --json               as JSON\n" },
     { "journal", "export | prune --older-than TIME", "the journal itself", dp_cmd_journal,
       "  --journal FILE       the journal; or -o DIR: the one that batch keeps there\n"

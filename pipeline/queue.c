@@ -512,3 +512,9 @@ gboolean dp_queue_prune(dp_queue *queue, const char *lane, gint64 before, guint 
 {
     return queue->class->prune(queue, lane, before, count, error);
 }
+
+gboolean dp_queue_forget(dp_queue *queue, const char *lane, gint64 id, guint *count,
+                         GError **error)
+{
+    return queue->class->forget(queue, lane, id, count, error);
+}

@@ -366,6 +366,11 @@ gboolean dp_queue_redo(dp_queue *queue, gint64 id, GError **error);
  * quarantined ones stay. */
 gboolean dp_queue_prune(dp_queue *queue, const char *lane, gint64 before, guint *count,
                         GError **error);
+/* Take a document that is not done and not in work out of the journal, with its actions; 0:
+ * all that are quarantined to the end.  Nothing of it is touched on disk: content that comes
+ * again is new. */
+gboolean dp_queue_forget(dp_queue *queue, const char *lane, gint64 id, guint *count,
+                         GError **error);
 /* A row as JSON, as `journal export` and `status --json` write it. */
 json_t *dp_doc_json(const dp_doc *doc);
 

@@ -54,6 +54,8 @@ typedef struct dp_queue_class {
     gboolean (*redo)(dp_queue *queue, gint64 id, GError **error);
     gboolean (*prune)(dp_queue *queue, const char *lane, gint64 before, guint *count,
                       GError **error);
+    gboolean (*forget)(dp_queue *queue, const char *lane, gint64 id, guint *count,
+                       GError **error);
 } dp_queue_class;
 
 /* First member of every storage's own struct. */

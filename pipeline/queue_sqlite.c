@@ -50,6 +50,7 @@ static const dp_queue_class sqlite_class = {
     .retry = dp_sqlite_retry,
     .redo = dp_sqlite_redo,
     .prune = dp_sqlite_prune,
+    .forget = dp_sqlite_forget,
 };
 
 /* An empty file becomes a journal (*version 0); one of ours is taken, brought up to date when

@@ -80,6 +80,7 @@ typedef enum dp_sql {
     DP_SQL_RETRY,
     DP_SQL_PRUNE,
     DP_SQL_PRUNE_FILES,
+    DP_SQL_FORGET,
     DP_SQL_APPLICATION,
     DP_SQL_VERSION,
     DP_SQL_TABLES,
@@ -216,5 +217,7 @@ gboolean dp_sqlite_retry(dp_queue *queue, const char *lane, gint64 id, dp_retry 
 gboolean dp_sqlite_redo(dp_queue *queue, gint64 id, GError **error);
 gboolean dp_sqlite_prune(dp_queue *queue, const char *lane, gint64 before, guint *count,
                          GError **error);
+gboolean dp_sqlite_forget(dp_queue *queue, const char *lane, gint64 id, guint *count,
+                          GError **error);
 
 #endif

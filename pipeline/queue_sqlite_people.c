@@ -170,3 +170,20 @@ gboolean dp_sqlite_prune(dp_queue *queue, const char *lane, gint64 before, guint
     *count = (guint)s.changed;
     return TRUE;
 }
+
+static gboolean forget_locked(dp_sqlite *q, gpointer data, GError **error)
+{
+    sweep *s = data;
+    return dp_sqlite_run(q, error, &s->changed, DP_SQL_FORGET, "si", s->lane, s->id) &&
+           dp_sqlite_run(q, error, NULL, DP_SQL_PRUNE_FILES, "s", s->lane);
+}
+
+gboolean dp_sqlite_forget(dp_queue *queue, const char *lane, gint64 id, guint *count,
+                          GError **error)
+{
+    sweep s = { .lane = lane, .id = id };
+    if (!dp_sqlite_write(queue, DP_SYNC_FULL, forget_locked, &s, error))
+        return FALSE;
+    *count = (guint)s.changed;
+    return TRUE;
+}

@@ -183,6 +183,10 @@ const char *const dp_sql[DP_SQL_COUNT] = {
         "DELETE FROM files WHERE (?1 IS NULL OR lane=?1) AND NOT EXISTS"
         " (SELECT 1 FROM documents WHERE documents.lane=files.lane AND"
         " documents.sha256=files.sha256)",
+    [DP_SQL_FORGET] =
+        "DELETE FROM documents WHERE worker='' AND (?1 IS NULL OR lane=?1) AND"
+        " ((?2=0 AND state='quarantined' AND giving_up=0) OR"
+        " (id=?2 AND state<>'routed'))",
     [DP_SQL_APPLICATION] = "PRAGMA application_id",
     [DP_SQL_VERSION] = "PRAGMA user_version",
     [DP_SQL_TABLES] = "SELECT count(*) FROM sqlite_master",

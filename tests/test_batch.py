@@ -600,6 +600,31 @@ class Trouble(Case):
         status = json.loads(self.docvl("status", "--json", "-o", self.out, code=0).out)
         self.assertEqual(status["documents"]["settled"], 1)
 
+    def test_forgetting_what_will_not_come_back(self):
+        """Else its failure would be counted for ever."""
+        self.bad()
+        self.draw("good.png", 1)
+        env = {"DOCVL_BACKOFF": "1,1,1,1"}
+        self.batch(self.inputs, code=3, env=env)
+        (self.inputs / "bad.pdf").unlink()
+        forget = ("quarantine", "forget", "-o", self.out)
+        self.docvl(*forget, code=1)
+        told = self.docvl(*forget, self.inputs / "good.png", code=2).err
+        self.assertIn("good.png: routed", told)
+        self.docvl(*forget, "--all", code=0)  # it failed, but it is not given up
+        status = json.loads(self.docvl("status", "--json", "-o", self.out, code=0).out)
+        self.assertEqual((status["documents"]["failed"], status["reasons"]), (1, {"unreadable": 1}))
+        self.docvl(*forget, self.inputs / "bad.pdf", code=0)
+        status = json.loads(self.docvl("status", "--json", "-o", self.out, code=0).out)
+        self.assertEqual((status["failed"], status["reasons"], status["documents"]["routed"]), ([], {}, 1))
+        self.bad()
+        for _ in range(5):
+            self.batch(self.inputs, code=3, env=env)  # as one that is new
+            time.sleep(0.01)
+        self.docvl(*forget, "--all", code=0)
+        rows = self.docvl("journal", "export", "-o", self.out, code=0).out.splitlines()
+        self.assertEqual([json.loads(row)["state"] for row in rows], ["routed"])
+
     def test_waits_as_long_as_the_table_says(self):
         self.bad()
         self.batch(self.inputs, code=2)

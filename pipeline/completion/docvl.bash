@@ -70,7 +70,7 @@ _docvl() {
     status | retry) words="--journal -o --lane --all $global" ;;
     quarantine)
         words="--journal -o --lane --all $global"
-        [ "$prev" = quarantine ] && words="list show release"
+        [ "$prev" = quarantine ] && words="list show release forget"
         ;;
     journal)
         words="--journal -o --lane --older-than $global"

@@ -80,7 +80,7 @@ complete -c docvl -n $look -s o -r -a '(__fish_complete_directories)' -d 'Folder
 complete -c docvl -n $look -l lane -x -d 'Of batch, or of one configuration'
 complete -c docvl -n $look -l all -d 'All of them'
 complete -c docvl -n '__fish_seen_subcommand_from journal' -l older-than -x -d 'Done for so long'
-complete -c docvl -n '__fish_seen_subcommand_from quarantine' -f -a 'list show release'
+complete -c docvl -n '__fish_seen_subcommand_from quarantine' -f -a 'list show release forget'
 complete -c docvl -n '__fish_seen_subcommand_from journal' -f -a 'export prune'
 set -l route '__fish_seen_subcommand_from route'
 complete -c docvl -n $route -l explain -d 'Every rule, and why'
