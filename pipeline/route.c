@@ -233,6 +233,11 @@ dp_routes *dp_routes_new(const json_t *routes, const char *base, dp_report repor
     return c.is_good ? g_steal_pointer(&r) : NULL;
 }
 
+const char *dp_routes_root(const dp_routes *routes)
+{
+    return routes->root;
+}
+
 void dp_routes_free(dp_routes *r)
 {
     if (r == NULL)

@@ -22,6 +22,8 @@ dp_routes *dp_routes_new(const json_t *routes, const char *base, dp_report repor
                          void *user);
 void dp_routes_free(dp_routes *routes);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dp_routes, dp_routes_free)
+/* Where relative targets start: an absolute path.  Borrowed. */
+const char *dp_routes_root(const dp_routes *routes);
 /* Only the check. */
 gboolean dp_routes_check(const json_t *routes, dp_report report, void *user);
 

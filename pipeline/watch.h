@@ -90,13 +90,16 @@ void dp_folder_free(dp_folder *folder);
 /* ---- mounts ---------------------------------------------------------------------- */
 
 GHashTable *dp_mounts_new(void);
-/* Note where the folders of `folder` are mounted.  May hang with a dead share. */
-void dp_mounts_learn(dp_watch *watch, const dp_folder_config *folder);
+/* Note where the folders of `folder` are mounted, and the root of `routes` (NULL: there are
+ * none).  May hang with a dead share. */
+void dp_mounts_learn(dp_watch *watch, const dp_folder_config *folder,
+                     const dp_routes *routes);
 /* Is all that was seen mounted under `path` mounted now?  Tells when that changes. */
 gboolean dp_mounts_are_there(dp_watch *watch, const char *path);
-/* The folder or one of those for its output is not there now: nothing can be said of its
- * documents, nor done with them. */
-gboolean dp_folder_is_away(dp_watch *watch, const dp_folder_config *folder);
+/* The folder or one of those for its output, that of `routes` (may be NULL) among them, is not
+ * there now: nothing can be said of its documents, nor done with them. */
+gboolean dp_folder_is_away(dp_watch *watch, const dp_folder_config *folder,
+                           const dp_routes *routes);
 
 /* ---- the end of a file -------------------------------------------------------------- */
 

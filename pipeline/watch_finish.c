@@ -352,7 +352,8 @@ static dp_recipe *find_recipe(void *user, const dp_doc *doc)
     if (!dp_site_place(site, doc->origin, &place))
         return NULL;
     /* The result's folder may have been deleted since the document was added. */
-    if (doc->target != NULL && !dp_folder_is_away(w, place.folder)) {
+    if (doc->target != NULL &&
+        !dp_folder_is_away(w, place.folder, dp_site_routes(site))) {
         g_autofree char *dir = g_path_get_dirname(doc->target);
         (void)dp_make_folders(dir, 0755);
     }
@@ -400,7 +401,7 @@ static dp_whereabouts whereabouts(void *user, const dp_doc *doc)
     dp_place place;
     if (!dp_site_place(site, doc->origin, &place))
         return DP_WHERE_THERE;
-    if (dp_folder_is_away(w, place.folder))
+    if (dp_folder_is_away(w, place.folder, dp_site_routes(site)))
         return DP_WHERE_AWAY;
     /* What is removed by hand leaves the work folder that it was in. */
     g_autofree char *dir =
@@ -413,7 +414,8 @@ static gboolean is_place_there(dp_watch *w, const dp_doc *doc, GError **error)
 {
     g_autoptr(dp_site) site = dp_watch_site(w);
     dp_place place;
-    if (!dp_site_place(site, doc->origin, &place) || !dp_folder_is_away(w, place.folder))
+    if (!dp_site_place(site, doc->origin, &place) ||
+        !dp_folder_is_away(w, place.folder, dp_site_routes(site)))
         return TRUE;
     errno = EBUSY; /* passes */
     return dp_fail_errno(error, "waiting for the folders of", doc->origin);

@@ -311,7 +311,8 @@ static void scan(dp_folder *f)
         return;
     }
     f->scan++;
-    dp_mounts_learn(f->watch, f->config);
+    g_autoptr(dp_site) site = dp_watch_site(f->watch);
+    dp_mounts_learn(f->watch, f->config, dp_site_routes(site));
     int fd = openat(f->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         lose_folder(f, g_strerror(errno));

@@ -79,12 +79,14 @@ static void learn(dp_watch *w, const char *path)
     g_free(point);
 }
 
-void dp_mounts_learn(dp_watch *w, const dp_folder_config *folder)
+void dp_mounts_learn(dp_watch *w, const dp_folder_config *folder, const dp_routes *routes)
 {
     learn(w, folder->path);
     learn(w, folder->out);
     learn(w, folder->failed);
     learn(w, folder->done);
+    if (routes != NULL)
+        learn(w, dp_routes_root(routes));
 }
 
 /* The mount points that `path` lies on.  Caller unrefs. */
@@ -137,10 +139,12 @@ gboolean dp_mounts_are_there(dp_watch *w, const char *path)
     return TRUE;
 }
 
-gboolean dp_folder_is_away(dp_watch *w, const dp_folder_config *folder)
+gboolean dp_folder_is_away(dp_watch *w, const dp_folder_config *folder,
+                           const dp_routes *routes)
 {
     struct stat st;
-    return !dp_mounts_are_there(w, folder->path) ||
+    return (routes != NULL && !dp_mounts_are_there(w, dp_routes_root(routes))) ||
+           !dp_mounts_are_there(w, folder->path) ||
            !dp_mounts_are_there(w, folder->out) ||
            !dp_mounts_are_there(w, folder->failed) ||
            !dp_mounts_are_there(w, folder->done) || stat(folder->path, &st) != 0;

@@ -882,6 +882,24 @@ class Shares(Case):
         self.assertEqual(sorted(files_below(done)), ["a.png", "b.png"])
         self.assertEqual(sorted(os.listdir(self.path("out"))), [".docvl.lock", "a.png.json", "b.png.json"])
 
+    def test_archive_on_a_share(self):
+        """What routes write goes to the share as well, not below the place where it was."""
+        self.share("archive")
+        self.config(extra="    rescan: 1s\n", top=(
+            "routes:\n  root: archive\n  rules:\n    - name: all\n      when: {file: '*'}\n"
+            "      do: [{move: '{@file}'}]\n"))
+        w = self.start()
+        self.drop("a.png", png(1))
+        self.until("moved", lambda: os.path.exists(self.path("archive", "a.png")))
+        self.umount("archive")
+        self.drop("b.png", png(2))
+        w.wait_for("not mounted; what belongs there waits")
+        time.sleep(1)
+        self.assertEqual(files_below(self.path("archive")), {}, "written under the mount point")
+        self.mount("archive")
+        self.until("moved", lambda: os.path.exists(self.path("archive", "b.png")))
+        self.assertEqual(w.text().count(" page in "), 2)
+
     def test_results_on_a_share(self):
         self.share("out")
         self.config(extra="    rescan: 1s\n")
