@@ -49,7 +49,7 @@ gboolean dp_sniff(const uint8_t *data, size_t bytes, dp_file_kind *kind)
         }
     }
     size_t window = MIN(bytes, PDF_WINDOW);
-    if (window > 0 &&
+    if (data != NULL && window > 0 && /* gcc sees a NULL that has no bytes */
         (memmem(data, window, "%PDF-", 5) != NULL || has_object(data, window))) {
         *kind = DP_FILE_PDF;
         return TRUE;
