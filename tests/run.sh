@@ -75,7 +75,7 @@ tsan)
     options=(-Db_sanitize=thread -Db_lundef=false)
     export G_SLICE=always-malloc # GLib's own heap goes from thread to thread unseen
     run=(--timeout-multiplier 5)
-    [ ${#tests[@]} -gt 0 ] || tests=(queue claims route batch watch route-actions)
+    [ ${#tests[@]} -gt 0 ] || tests=(queue claims route batch watch shares route-actions)
     ;;
 plain)
     build="build-plain"
