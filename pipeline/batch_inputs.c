@@ -115,13 +115,15 @@ static gboolean hash_input(dp_batch *b, const char *path, char sha256[65],
     return dp_hash_file(path, sha256, stamp, error);
 }
 
-/* Does its file still hold what it was added with? */
+/* Does its file still hold what it was added with?  One that cannot be read now does, until it
+ * is known better. */
 static gboolean has_content(dp_batch *b, const dp_doc *doc)
 {
     char sha256[65];
     dp_stamp stamp;
-    return hash_input(b, doc->path, sha256, &stamp, NULL) &&
-           strcmp(sha256, doc->sha256) == 0;
+    return hash_input(b, doc->path, sha256, &stamp, NULL)
+               ? strcmp(sha256, doc->sha256) == 0
+               : exists(doc->path);
 }
 
 /* Has this run listed the document already, under another name or for another result? */
